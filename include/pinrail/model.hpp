@@ -1,0 +1,128 @@
+// Models: blocks in execution order, and the source that their bytes come from.
+//
+// A model is a value that describes; nothing is loaded before `scheduler::add_runtime` and a forward pass.
+// Thread-safety: a `model` is immutable and may be shared.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pinrail/error.hpp"
+
+namespace pinrail {
+
+namespace sources {
+class source;
+}
+
+/// A block's place in its runtime's execution order, from 0.
+using block_index = std::uint32_t;
+
+/// A named part of a block.
+struct tensor_info {
+  std::string name;   ///< full name as in the file: "transformer_blocks.0.attn.to_q.weight"
+  std::string dtype;  ///< as in safetensors: "BF16", "F32", "U8", ...
+  std::vector<std::uint64_t> shape;
+  std::uint64_t offset_bytes = 0;  ///< from the start of the block on the device; a multiple of the alignment
+  std::uint64_t size_bytes = 0;
+};
+
+/// A unit of weights that moves as one and is contiguous on the device.
+struct block_info {
+  std::string name;
+  std::uint64_t size_bytes = 0;
+  std::vector<tensor_info> tensors;  ///< may be empty
+};
+
+class model {
+ public:
+  model() = default;
+  model(std::vector<block_info> blocks, std::shared_ptr<sources::source> from);
+
+  [[nodiscard]] const std::vector<block_info>& blocks() const noexcept { return blocks_; }
+  [[nodiscard]] std::uint64_t size_bytes() const noexcept { return size_bytes_; }
+  [[nodiscard]] const std::shared_ptr<sources::source>& source() const noexcept { return source_; }
+
+ private:
+  std::vector<block_info> blocks_;
+  std::uint64_t size_bytes_ = 0;
+  std::shared_ptr<sources::source> source_;
+};
+
+// ---- safetensors ------------------------------------------------------------------------------------------
+
+/// How file bytes reach pinned memory.
+enum class file_io : std::uint8_t {
+  automatic,  ///< direct where the file system allows it, else buffered
+  direct,     ///< O_DIRECT; an error where the file system refuses it
+  buffered,   ///< pread through the page cache
+  mapped,     ///< memory mapping: cold mappings are several times slower
+};
+
+/// Where the tensors go that no pattern matches.
+enum class rest_block : std::uint8_t {
+  first,  ///< one block before all others
+  last,   ///< one block after all others
+  omit,   ///< not part of the model
+};
+
+struct safetensors_options {
+  /// Tensor name prefixes with one "{}" for the block's number: "transformer_blocks.{}.". Blocks come in the
+  /// order of the patterns, then by number. Empty: the numbered prefix that covers most bytes.
+  std::vector<std::string> block_patterns;
+  rest_block rest = rest_block::first;
+  std::string rest_name = "rest";
+  file_io io = file_io::automatic;
+  std::uint64_t alignment_bytes = 256;        ///< of each tensor on the device; a power of two
+  std::uint64_t max_header_bytes = 100'000'000;
+  std::uint64_t chunk_bytes = 16u << 20;      ///< largest single read; a multiple of 4096
+};
+
+/// Reads one file, or the shards an index JSON lists ("model.safetensors.index.json").
+/// Format: https://github.com/huggingface/safetensors (header length, JSON header, data).
+/// Throws `errc::malformed_file` or `errc::io_error`, naming the file and what is wrong, before any weight is
+/// read.
+[[nodiscard]] model model_from_safetensors(const std::filesystem::path& file_or_index,
+                                           const safetensors_options& options = {});
+/// The same, from a list of shards.
+[[nodiscard]] model model_from_safetensors(const std::vector<std::filesystem::path>& shards,
+                                           const safetensors_options& options = {});
+
+// ---- memory -----------------------------------------------------------------------------------------------
+
+/// Host memory of one block. The caller keeps it alive and unchanged while the runtime is registered.
+struct memory_block {
+  std::string name;
+  std::span<std::byte> bytes;
+};
+
+struct memory_options {
+  /// The memory is page-locked, so copies start from it directly; else it is staged through pinned slabs.
+  bool pinned = false;
+  /// Dirty blocks may be written back into it.
+  bool writable = false;
+};
+
+[[nodiscard]] model model_from_memory(std::span<const memory_block> blocks, const memory_options& options = {});
+
+// ---- callback ---------------------------------------------------------------------------------------------
+
+/// Fills `to` with the block's bytes from `offset_bytes` on. Called on Pinrail's reader threads, several at
+/// once. Returns false on failure; must not throw.
+using read_callback =
+    std::function<bool(block_index block, std::uint64_t offset_bytes, std::span<std::byte> to)>;
+/// Takes a dirty block's bytes back; as `read_callback`.
+using write_callback =
+    std::function<bool(block_index block, std::uint64_t offset_bytes, std::span<const std::byte> from)>;
+
+/// `write` may be empty: the model is then read-only.
+[[nodiscard]] model model_from_callback(std::vector<block_info> blocks, read_callback read,
+                                        write_callback write = {});
+
+}  // namespace pinrail
