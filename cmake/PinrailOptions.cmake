@@ -13,7 +13,7 @@ endif()
 
 set(PINRAIL_HAVE_CUDA OFF)
 if(NOT PINRAIL_CUDA STREQUAL "OFF")
-  find_package(CUDAToolkit QUIET)
+  find_package(CUDAToolkit 12.8 QUIET)
   if(CUDAToolkit_FOUND)
     set(PINRAIL_HAVE_CUDA ON)
   elseif(PINRAIL_CUDA STREQUAL "ON")

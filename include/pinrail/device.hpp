@@ -33,7 +33,7 @@ enum class device_kind : std::uint8_t { cuda, emulated, simulated };
 class stream_ref {
  public:
   stream_ref() = default;
-  stream_ref(device& owner, std::uint32_t index) noexcept : device_(&owner), index_(index) {}
+  stream_ref(pinrail::device& owner, std::uint32_t index) noexcept : device_(&owner), index_(index) {}
 
   [[nodiscard]] pinrail::device* device() const noexcept { return device_; }
   /// The stream's number on its device, from 0; numbers are used again after a stream ends.

@@ -21,6 +21,7 @@ enum class errc : std::uint8_t {
   too_large,              ///< can never fit: larger than the budget or than the runtime's share
   insufficient_headroom,  ///< a reservation or a guest that can't be granted now
   no_victim,              ///< the deadline passed and nothing could be evicted; blockers are named
+  timed_out,              ///< the deadline passed while the block was being read or copied
   conflict,               ///< the runtime's present state forbids it (a guest can't be reserved, say)
   in_use,                 ///< can't be removed: someone uses or protects it
   closed,                 ///< the scheduler is gone or the runtime was removed

@@ -1,7 +1,8 @@
 // The source interface: how a block's bytes reach a pinned slab, and how dirty ones go back.
 //
 // A block is read in chunks. A chunk is at most `max_chunk_bytes()` of slab, alignment slack included, and
-// lands on the device in one or more pieces. Chunks of one block may be read by several threads at once.
+// lands on the device in pieces: one or more, but none for a block whose tensors are all empty. Bytes of a
+// block that no piece covers are padding. Chunks of one block may be read by several threads at once.
 #pragma once
 
 #include <array>
@@ -45,9 +46,13 @@ class source {
 
   /// The slab a chunk may need, in bytes, alignment slack included; a multiple of 4096.
   [[nodiscard]] virtual std::uint64_t max_chunk_bytes() const noexcept = 0;
+  /// At least 1 for a block of the model, and 0 for one that is not.
   [[nodiscard]] virtual std::uint32_t chunk_count(block_index block) const noexcept = 0;
   /// Reads a chunk into `slab` (aligned to 4096, `max_chunk_bytes()` long) and says where its parts belong.
-  /// Blocks on I/O. Errors: io_error (native_code is errno), device_error never. Any thread.
+  /// Blocks on I/O; allocates nothing. On errors `pieces` is empty, and the slab may have been written to.
+  /// Any thread. Errors: io_error (native_code is errno, or 0 from a callback; ENODATA: the file was cut
+  /// short after the model was made, and needed_bytes and available_bytes say by how much), invalid_argument
+  /// (no such chunk, or a slab that is short or unaligned), device_error never.
   [[nodiscard]] virtual status read_chunk(block_index block, std::uint32_t chunk, std::span<std::byte> slab,
                                           piece_list& pieces) noexcept = 0;
 

@@ -1,0 +1,102 @@
+// The blocks of one runtime as the protocol sees them: words, sizes, candidate bits, live passes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/atomic.hpp"
+#include "core/block.hpp"
+#include "core/candidates.hpp"
+#include "core/passes.hpp"
+#include "core/walk.hpp"
+
+namespace pinrail::core {
+
+template <class A>
+class runtime_blocks {
+ public:
+  explicit runtime_blocks(std::vector<std::uint64_t> pages)
+      : pages_(std::move(pages)),
+        blocks_(std::make_unique<block<A>[]>(pages_.size())),
+        candidates_(pages_),
+        referenced_(size()) {}
+
+  [[nodiscard]] std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(pages_.size()); }
+  [[nodiscard]] std::uint64_t pages(std::uint32_t position) const noexcept { return pages_[position]; }
+  [[nodiscard]] block<A>& at(std::uint32_t position) noexcept { return blocks_[position]; }
+  [[nodiscard]] const block<A>& at(std::uint32_t position) const noexcept { return blocks_[position]; }
+
+  [[nodiscard]] candidates<A>& bits() noexcept { return candidates_; }
+  [[nodiscard]] passes<A>& live_passes() noexcept { return passes_; }
+  [[nodiscard]] const passes<A>& live_passes() const noexcept { return passes_; }
+
+  /// After the block may have become a candidate: published, or no longer protected.
+  void offer(std::uint32_t position) noexcept { candidates_.set(position); }
+
+  /// After the block may have stopped being one. The second look keeps E1: if it became a candidate again in
+  /// the meantime, whoever made it one set the bit before or after our clear; if before, we see the new word.
+  void withdraw(std::uint32_t position) noexcept {
+    candidates_.clear(position);
+    if (blocks_[position].word.load().candidate()) candidates_.set(position);
+  }
+
+  // ---- for runtimes without an order: second chance (CLOCK, Corbato 1968) --------------------------------
+  void touch(std::uint32_t position) noexcept {
+    if (!referenced_.test(position)) referenced_.set(position);
+  }
+  [[nodiscard]] bool take_reference(std::uint32_t position) noexcept {
+    if (!referenced_.test(position)) return false;
+    referenced_.clear(position);
+    return true;
+  }
+  [[nodiscard]] std::uint32_t hand() const noexcept { return hand_.load(order::relaxed); }
+  void move_hand(std::uint32_t position) noexcept { hand_.store(position, order::relaxed); }
+
+  // ---- for idle runtimes ------------------------------------------------------------------------------------
+  [[nodiscard]] std::uint64_t last_used_ns() const noexcept { return last_used_ns_.load(order::relaxed); }
+  [[nodiscard]] std::uint64_t pace_ns() const noexcept { return pace_ns_.load(order::relaxed); }
+  void note_pass_end(std::uint64_t now_ns, std::uint64_t pace_ns) noexcept {
+    last_used_ns_.store(now_ns, order::relaxed);
+    if (pace_ns != 0) pace_ns_.store(pace_ns, order::relaxed);
+  }
+
+  /// Passes follow each other in patterns (forward after forward, or a reverse one in turn): what came last after
+  /// a pass of this heading is expected again.
+  [[nodiscard]] heading expected_after(heading h) const noexcept {
+    return static_cast<heading>(follows_.load(order::relaxed) >> static_cast<unsigned>(h) & 1);
+  }
+  void note_pass_begin(heading h) noexcept {
+    const unsigned before = static_cast<unsigned>(last_heading_.exchange(static_cast<std::uint8_t>(h), order::relaxed));
+    if (before == no_heading) return;
+    const auto bit = static_cast<std::uint8_t>(1u << before);
+    if (h == heading::reverse) {
+      follows_.fetch_or(bit, order::relaxed);
+    } else {
+      follows_.fetch_and(static_cast<std::uint8_t>(~bit), order::relaxed);
+    }
+  }
+  /// Where an idle runtime is expected to begin again: a walk with nothing done.
+  [[nodiscard]] walk parked() const noexcept {
+    const auto last = last_heading_.load(order::relaxed);
+    const heading h = last == no_heading ? heading::forward : expected_after(static_cast<heading>(last));
+    return {.length = size(), .done = 0, .now = h, .next = expected_after(h)};
+  }
+
+ private:
+  static constexpr std::uint8_t no_heading = 2;
+
+  std::vector<std::uint64_t> pages_;
+  std::unique_ptr<block<A>[]> blocks_;
+  candidates<A> candidates_;
+  passes<A> passes_;
+  bitset<A> referenced_;
+  typename A::template atomic<std::uint32_t> hand_{0};
+  typename A::template atomic<std::uint64_t> last_used_ns_{0};
+  typename A::template atomic<std::uint64_t> pace_ns_{0};
+  typename A::template atomic<std::uint8_t> follows_{0};
+  typename A::template atomic<std::uint8_t> last_heading_{no_heading};
+};
+
+}  // namespace pinrail::core

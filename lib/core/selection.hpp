@@ -1,0 +1,207 @@
+// Victim selection: the block with the largest (estimated time to next use x bytes) that the requester may take.
+//
+// Idle runtimes (no live pass) come first, least recently used first; within one, the block that a new pass
+// would reach last. Runtimes with live passes are compared by time x bytes, where the time is the distance to
+// the nearest live cursor times that pass's measured pace.
+//
+// Per pass and size class the best victim is the first acceptable candidate bit behind the cursor (walk.hpp).
+// With several forward passes that is exact: between two cursors the nearest-cursor distance grows with the
+// position, so the best block of each gap is the last before a cursor. With mixed headings it is a heuristic.
+// Blocks in no list of a listed pass count as farthest. Data-dependent passes give no distance: their blocks
+// are taken by second chance, which approximates least recently used with one bit per block, and count as a
+// whole round away.
+//
+// Everything here reads hints; `evict` (claim.hpp) decides. Progress: wait-free, bounded by the number of
+// candidates stepped over.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "core/runtime_blocks.hpp"
+
+namespace pinrail::core {
+
+struct score {
+  bool idle = false;
+  std::uint64_t idle_since_ns = 0;
+  double value = 0;  ///< time (ns) x pages; for idle runtimes: distance x pages
+
+  [[nodiscard]] friend bool operator<(const score& a, const score& b) noexcept {
+    if (a.idle != b.idle) return b.idle;
+    if (a.idle && a.idle_since_ns != b.idle_since_ns) return a.idle_since_ns > b.idle_since_ns;
+    return a.value < b.value;
+  }
+};
+
+struct victim {
+  std::uint32_t runtime = 0;
+  std::uint32_t position = 0;
+  std::uint64_t pages = 0;
+  score worth;
+};
+
+struct selection_limits {
+  /// Prefetch: victims of live runtimes must be needed later than this.
+  double later_than_ns = 0;
+  /// Last resort of demand loads: blocks in the near window of passes that wait for another block.
+  bool waiting_windows = false;
+};
+
+/// Collects the best victim over the runtimes it is shown. Lives on the stack of one thread, inside the gate.
+template <class A>
+class selection {
+ public:
+  explicit selection(const selection_limits& limits = {}) noexcept : limits_(limits) {}
+
+  [[nodiscard]] const std::optional<victim>& best() const noexcept { return best_; }
+  /// A block that would have been a victim but is dirty: to be written back.
+  [[nodiscard]] const std::optional<victim>& best_dirty() const noexcept { return best_dirty_; }
+
+  /// Looks at the heads: a handful of loads at any number of blocks.
+  void consider(std::uint32_t runtime, runtime_blocks<A>& blocks) noexcept {
+    read_passes(blocks);
+    if (views_ == 0) return consider_walk(runtime, blocks, blocks.parked());
+    for (std::size_t i = 0; i < views_; ++i) {
+      const auto& v = view_[i];
+      if (v.cursor.kind == pass_kind::ordered) {
+        consider_walk(runtime, blocks, walk_of(v, blocks));
+      } else if (v.cursor.kind == pass_kind::listed) {
+        consider_list(runtime, blocks, v);
+      } else {
+        consider_second_chance(runtime, blocks);
+      }
+    }
+  }
+
+  /// Looks at every block: for who is about to say that there is no victim.
+  void consider_all(std::uint32_t runtime, runtime_blocks<A>& blocks) noexcept {
+    read_passes(blocks);
+    for (std::uint32_t p = 0; p < blocks.size(); ++p) offer(runtime, blocks, p);
+  }
+
+  /// The worth of one block, or nothing if it is no victim now. Call `read_passes` of its runtime first.
+  [[nodiscard]] std::optional<score> worth_of(const runtime_blocks<A>& blocks, std::uint32_t position) const noexcept {
+    if (views_ == 0) {
+      const double distance = blocks.parked().distance(position) + 1.0;
+      return score{true, blocks.last_used_ns(), distance * static_cast<double>(blocks.pages(position))};
+    }
+    const double away_ns = time_to_use(blocks, position);
+    if (away_ns < 0 || away_ns <= limits_.later_than_ns) return std::nullopt;
+    return score{false, 0, away_ns * static_cast<double>(blocks.pages(position))};
+  }
+
+  void read_passes(const runtime_blocks<A>& blocks) noexcept {
+    views_ = 0;
+    if (blocks.live_passes().live() == 0) return;
+    blocks.live_passes().for_each([&](const auto& v) {
+      if (v.cursor.kind == pass_kind::listed && v.list == nullptr) return;
+      view_[views_++] = v;
+    });
+  }
+
+  /// Nanoseconds until some live pass needs the block; negative if it is in a near window.
+  [[nodiscard]] double time_to_use(const runtime_blocks<A>& blocks, std::uint32_t position) const noexcept {
+    double nearest = -1;
+    for (std::size_t i = 0; i < views_; ++i) {
+      const auto& v = view_[i];
+      const double uses = distance_in(v, blocks, position);
+      const bool window_counts = !(v.cursor.waiting && limits_.waiting_windows);
+      if (window_counts && v.cursor.kind != pass_kind::data_dependent && uses < v.cursor.window) return -1;
+      const double away_ns = (uses + 1) * static_cast<double>(v.pace_ns != 0 ? v.pace_ns : 1);
+      if (nearest < 0 || away_ns < nearest) nearest = away_ns;
+    }
+    return nearest;
+  }
+
+ private:
+  using pass_view = typename passes<A>::view;
+
+  [[nodiscard]] static walk walk_of(const pass_view& v, const runtime_blocks<A>& blocks) noexcept {
+    return {.length = blocks.size(),
+            .done = v.cursor.done < blocks.size() ? v.cursor.done : blocks.size(),
+            .now = v.cursor.now,
+            .next = v.cursor.next};
+  }
+
+  [[nodiscard]] static double distance_in(const pass_view& v, const runtime_blocks<A>& blocks,
+                                          std::uint32_t position) noexcept {
+    switch (v.cursor.kind) {
+      case pass_kind::ordered: return walk_of(v, blocks).distance(position);
+      case pass_kind::listed:
+        if (v.list->contains(position)) return v.list->distance(position, v.cursor.done);
+        return 2.0 * (v.list->length() + blocks.size());
+      case pass_kind::data_dependent: break;
+    }
+    return blocks.size();
+  }
+
+  void consider_walk(std::uint32_t runtime, runtime_blocks<A>& blocks, const walk& w) noexcept {
+    for (const auto& c : blocks.bits().classes()) {
+      farthest_first<A> order(*c.members, w);
+      for (std::uint32_t p = order.next(); p != bitset<A>::none; p = order.next())
+        if (offer(runtime, blocks, p)) break;
+    }
+  }
+
+  void consider_list(std::uint32_t runtime, runtime_blocks<A>& blocks, const pass_view& v) noexcept {
+    for (const auto& c : blocks.bits().classes()) {
+      farthest_first<A> order(*c.members, blocks.parked());
+      for (std::uint32_t p = order.next(); p != bitset<A>::none; p = order.next())
+        if (!v.list->contains(p) && offer(runtime, blocks, p)) break;
+    }
+    // Behind the cursor, the place just passed is the farthest, unless its block comes again sooner: then it is
+    // met again at that occurrence.
+    const std::uint32_t length = v.list->length();
+    for (std::uint32_t back = 1; back <= length; ++back) {
+      const std::uint32_t p = v.list->block_at(v.cursor.done % length + length - back);
+      if (v.list->distance(p, v.cursor.done % length) != length - back) continue;
+      if (offer(runtime, blocks, p)) return;
+    }
+  }
+
+  void consider_second_chance(std::uint32_t runtime, runtime_blocks<A>& blocks) noexcept {
+    const std::uint32_t size = blocks.size();
+    for (const auto& c : blocks.bits().classes()) {
+      std::uint32_t from = blocks.hand() % size;
+      std::uint32_t rounds = 0;
+      while (rounds < 3) {
+        const std::uint32_t p = c.members->next(from, size);
+        if (p == bitset<A>::none) {
+          from = 0;
+          ++rounds;
+          continue;
+        }
+        from = p + 1;
+        if (blocks.take_reference(p)) continue;
+        if (!offer(runtime, blocks, p)) continue;
+        blocks.move_hand(from);
+        break;
+      }
+    }
+  }
+
+  /// Keeps the block if it is the best so far. True if it was a possible victim.
+  bool offer(std::uint32_t runtime, runtime_blocks<A>& blocks, std::uint32_t position) noexcept {
+    const block_bits w = blocks.at(position).word.load();
+    if (!w.candidate()) {
+      if (blocks.bits().test(position)) blocks.withdraw(position);
+      return false;
+    }
+    if (!w.evictable() && !(w.dirty() && w.pins() == 0)) return false;
+    const auto worth = worth_of(blocks, position);
+    if (!worth) return false;
+    auto& kept = w.evictable() ? best_ : best_dirty_;
+    if (!kept || kept->worth < *worth) kept = victim{runtime, position, blocks.pages(position), *worth};
+    return w.evictable();
+  }
+
+  selection_limits limits_;
+  std::array<pass_view, passes<A>::capacity> view_;
+  std::size_t views_ = 0;
+  std::optional<victim> best_;
+  std::optional<victim> best_dirty_;
+};
+
+}  // namespace pinrail::core

@@ -1,0 +1,93 @@
+// S, streams as the rest of Pinrail sees them: tickets instead of events.
+//
+// `record` puts an event into a stream and returns a ticket for it: everything enqueued on the stream before by
+// this thread is covered. `wait` makes a stream wait, on the device, for a ticket.
+//
+// Lanes. A later ticket of a lane covers the earlier ones, which holds only if one thread at a time records into
+// it. So each stream has a few lanes, and a thread takes one that is free for the time of one record call: no
+// thread waits for another one inside the driver, up to `lanes_per_stream` of them.
+//
+// Ring. A lane owns `ring_size` events and uses them in turn. An event is recorded again only after its last
+// record is complete; a waiter that raced with that waits for a later event of the same stream, which is more
+// than it needs and never wrong. A CPU that is a whole ring ahead of its device is held until the oldest event is
+// done, as the driver's launch queue does at about the same depth.
+//
+// Invariants:
+//   S1  completed <= submitted in every lane; both only grow. ticket(l, k) is complete iff k <= completed(l),
+//       or its event says so.
+//   S2  A ticket exists only after its event was recorded (pair 18 -> 19); so "never recorded" is never read.
+//   S3  Lane sequences go on when a stream number is used again, so old tickets stay complete.
+//
+// Progress: is_complete and wait are lock-free apart from the driver. record: see Ring and Lanes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "core/atomic.hpp"
+#include "core/ticket.hpp"
+#include "device/backend.hpp"
+
+namespace pinrail::devices {
+
+using core::ticket;
+
+class timeline {
+ public:
+  static constexpr std::uint32_t max_streams = 256;
+  static constexpr std::uint32_t lanes_per_stream = 4;
+  static constexpr std::uint32_t ring_size = 256;
+
+  explicit timeline(backend& device);
+  timeline(const timeline&) = delete;
+  timeline& operator=(const timeline&) = delete;
+  /// Streams must have been closed; destroys the events.
+  ~timeline();
+
+  // ---- streams: control plane ---------------------------------------------------------------------------
+  [[nodiscard]] result<std::uint32_t> create_stream() noexcept;
+  [[nodiscard]] result<std::uint32_t> wrap_stream(void* native) noexcept;
+  /// Waits for the stream's work; then every ticket of it is complete.
+  void close_stream(std::uint32_t stream) noexcept;
+  [[nodiscard]] stream_handle handle(std::uint32_t stream) const noexcept { return streams_[stream].handle; }
+  [[nodiscard]] status synchronize(std::uint32_t stream) noexcept;
+
+  // ---- tickets: data plane ------------------------------------------------------------------------------
+  [[nodiscard]] result<ticket> record(std::uint32_t stream) noexcept;
+  /// A device error reads as "not complete"; `record` and `wait` report it.
+  [[nodiscard]] bool is_complete(ticket t) noexcept;
+  [[nodiscard]] status wait(std::uint32_t stream, ticket t) noexcept;
+  /// One ticket on `stream` that covers all of `tickets`.
+  [[nodiscard]] result<ticket> join(std::uint32_t stream, std::span<const ticket> tickets) noexcept;
+
+  [[nodiscard]] static std::uint32_t stream_of(ticket t) noexcept { return t.lane() / lanes_per_stream; }
+
+ private:
+  struct alignas(core::cache_line_bytes) lane {
+    core::atomic<std::uint32_t> recording{0};
+    std::uint64_t submitted = 0;  ///< by the thread that holds `recording`
+    core::atomic<std::uint64_t> completed{0};
+    std::array<core::atomic<void*>, ring_size> ring{};
+  };
+  struct stream_slot {
+    core::atomic<std::uint32_t> taken{0};
+    bool owned = false;
+    stream_handle handle;
+    core::atomic<lane*> lanes{nullptr};  ///< lanes_per_stream of them; made at first use, kept for good
+  };
+
+  [[nodiscard]] result<std::uint32_t> take_slot(stream_handle handle, bool owned) noexcept;
+  [[nodiscard]] lane& lane_of(ticket t) noexcept;
+  [[nodiscard]] status record_in(lane& l, const stream_slot& s) noexcept;
+  [[nodiscard]] bool poll(lane& l, std::uint64_t sequence) noexcept;
+  /// Holds the caller until the event that the next record would overwrite is done.
+  [[nodiscard]] status await_ring(lane& l) noexcept;
+  static void complete_to(lane& l, std::uint64_t sequence) noexcept;
+
+  backend& device_;
+  std::unique_ptr<stream_slot[]> streams_;
+};
+
+}  // namespace pinrail::devices

@@ -1,0 +1,145 @@
+#include "residency/arena.hpp"
+
+#include <algorithm>
+
+namespace pinrail::residency {
+namespace order = core::order;
+
+arena::arena(devices::timeline& timeline, std::uint32_t join_stream, std::byte* memory, std::uint32_t pages,
+             std::uint64_t page_bytes, std::uint64_t withheld_pages)
+    : timeline_(timeline),
+      join_stream_(join_stream),
+      memory_(memory),
+      page_bytes_(page_bytes),
+      map_(pages),
+      budget_(pages, withheld_pages),
+      fences_(std::make_unique<core::atomic<std::uint64_t>[]>(pages)),
+      owners_(std::make_unique<core::atomic<std::uint64_t>[]>(pages)) {}
+
+bool arena::take_free(std::uint32_t count, extent& out) noexcept {
+  const page_run run = map_.take_best(count);
+  return run.count != 0 && admit(run, out);
+}
+
+bool arena::take_exact(page_run run, extent& out) noexcept { return map_.take(run) && admit(run, out); }
+
+/// The run is held. Charges it to the budget, less what is draining in it, and collects its fences (A2, A3).
+bool arena::admit(page_run run, extent& out) noexcept {
+  std::uint64_t draining = 0;
+  for (std::uint32_t p = run.first; p < run.end(); ++p) draining += fences_[p].load(order::relaxed) != 0;
+  if (!budget_.take(run.count - draining)) {
+    map_.give(run);
+    return false;
+  }
+  out.run = run;
+  out.fences.clear();
+  for (std::uint32_t p = run.first; draining > 0 && p < run.end(); ++p) {
+    const ticket t(fences_[p].load(order::relaxed));
+    if (!t) continue;
+    if (absorb(out.fences, t)) continue;
+    budget_.give(run.count - draining);
+    map_.give(run);
+    return false;
+  }
+  for (std::uint32_t p = run.first; draining > 0 && p < run.end(); ++p) fences_[p].store(0, order::relaxed);
+  if (draining > 0) draining_.fetch_sub(draining, order::relaxed);
+  return true;
+}
+
+bool arena::has_free_run(std::uint32_t count) const noexcept { return largest_free_pages() >= count; }
+
+std::uint64_t arena::largest_free_pages() const noexcept {
+  std::uint32_t largest = 0;
+  for (page_run run = map_.free_run(0); run.count > 0; run = map_.free_run(run.end()))
+    largest = std::max(largest, run.count);
+  return largest;
+}
+
+devices::status arena::absorb(fence_set& into, ticket t) noexcept {
+  if (into.add(t)) return {};
+  into.prune([this](ticket x) { return timeline_.is_complete(x); });
+  if (into.add(t)) return {};
+  const auto one = timeline_.join(join_stream_, into.view());
+  if (!one) return one.why();
+  into.assign(*one);
+  (void)into.add(t);
+  return {};
+}
+
+result<ticket> arena::joined(const fence_set& fences) noexcept {
+  fence_set open = fences;
+  open.prune([this](ticket t) { return timeline_.is_complete(t); });
+  if (open.empty()) return ticket();
+  if (open.view().size() == 1) return open.view().front();
+  return timeline_.join(join_stream_, open.view());
+}
+
+result<ticket> arena::join(ticket a, ticket b) noexcept {
+  const std::array both{a, b};
+  return timeline_.join(join_stream_, both);
+}
+
+bool arena::give(page_run run, const fence_set& fences) noexcept {
+  if (run.count == 0) return true;
+  const auto fence = joined(fences);
+  if (!fence) return false;  // quarantined: the pages stay held and stay counted
+  for (std::uint32_t p = run.first; p < run.end(); ++p) {
+    fences_[p].store(fence->packed(), order::relaxed);
+    owners_[p].store(0, order::relaxed);
+  }
+  if (*fence) {
+    draining_.fetch_add(run.count, order::relaxed);
+  } else {
+    budget_.give(run.count);
+  }
+  map_.give(run);
+  return true;
+}
+
+void arena::set_owner(page_run run, page_owner owner) noexcept {
+  const std::uint64_t packed = (std::uint64_t{owner.runtime} + 1) << 32 | owner.position;
+  for (std::uint32_t p = run.first; p < run.end(); ++p) owners_[p].store(packed, order::release);
+}
+
+void arena::clear_owner(page_run run) noexcept {
+  for (std::uint32_t p = run.first; p < run.end(); ++p) owners_[p].store(0, order::release);
+}
+
+std::optional<page_owner> arena::owner(std::uint32_t page) const noexcept {
+  const std::uint64_t packed = owners_[page].load(order::acquire);
+  if (packed == 0) return std::nullopt;
+  return page_owner{static_cast<std::uint32_t>(packed >> 32) - 1, static_cast<std::uint32_t>(packed)};
+}
+
+std::uint64_t arena::reap() noexcept {
+  if (draining_pages() == 0) return 0;
+  std::uint64_t reusable = 0;
+  for (page_run free = map_.free_run(0); free.count > 0; free = map_.free_run(free.end())) {
+    // One stretch of equal fences at a time: it was freed at once, and one query tells about all of it.
+    for (std::uint32_t p = free.first; p < free.end();) {
+      const std::uint64_t fence = fences_[p].load(order::relaxed);
+      std::uint32_t end = p + 1;
+      while (end < free.end() && fences_[end].load(order::relaxed) == fence) ++end;
+      if (fence != 0 && timeline_.is_complete(ticket(fence))) reusable += reap_run({p, end - p});
+      p = end;
+    }
+  }
+  return reusable;
+}
+
+std::uint64_t arena::reap_run(page_run run) noexcept {
+  if (!map_.take(run)) return 0;
+  std::uint64_t done = 0;
+  for (std::uint32_t p = run.first; p < run.end(); ++p) {
+    const ticket fence(fences_[p].load(order::relaxed));
+    if (!fence || !timeline_.is_complete(fence)) continue;
+    fences_[p].store(0, order::relaxed);
+    ++done;
+  }
+  draining_.fetch_sub(done, order::relaxed);
+  budget_.give(done);
+  map_.give(run);
+  return done;
+}
+
+}  // namespace pinrail::residency

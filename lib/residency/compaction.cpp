@@ -1,0 +1,206 @@
+#include "residency/compaction.hpp"
+
+#include <algorithm>
+
+#include "residency/say.hpp"
+#include "residency/snapshot.hpp"
+
+namespace pinrail::residency {
+namespace order = core::order;
+using kind = span_of_pages::kind;
+
+void compaction::request(const room_request& r) noexcept {
+  const std::uint64_t runtime = r.runtime != nullptr ? r.runtime->index() + std::uint64_t{1} : 0;
+  wanted_.store(runtime << 32 | r.pages, order::release);
+}
+
+bool compaction::step() noexcept {
+  const std::uint64_t wanted = wanted_.exchange(0, order::acq_rel);
+  if (wanted == 0) return false;
+  const scheduler_state::reading inside(state_);
+  room_request r{.pages = static_cast<std::uint32_t>(wanted), .cause = eviction_cause::compaction,
+                 .waiting_windows = true};
+  if (wanted >> 32 != 0) {
+    r.runtime = state_.runtime_at(static_cast<std::uint32_t>(wanted >> 32) - 1);
+    if (r.runtime == nullptr) return false;
+  }
+  const auto& budget = state_.arena().budget();
+  if (state_.arena().has_free_run(r.pages)) return false;  // not for want of contiguous memory
+  const auto& spans = snapshot(state_, r);
+  std::uint64_t available = 0;
+  for (const span_of_pages& s : spans)
+    if (s.what == kind::free || s.what == kind::evictable) available += s.run.count;
+  if (available < r.pages || r.pages > budget.capacity()) return false;
+  const auto w = cheapest_slide(spans, r.pages);
+  const bool changed = w ? slide(spans, *w, r) : relocate(spans, r);
+  if (changed) state_.progress().notify();
+  return changed;
+}
+
+bool compaction::slide(const std::vector<span_of_pages>& spans, const window& w, const room_request& r) noexcept {
+  hole h;
+  bool changed = false;
+  for (std::size_t i = w.first; i <= w.last && h.run.count < r.pages; ++i) {
+    if (h.run.count == 0) h.run.first = spans[i].run.first;
+    const bool movable = spans[i].what == kind::movable;
+    if (movable && h.run.count == 0) continue;
+    if (!(movable ? move_down(h, spans[i]) : widen(h, spans[i], r))) break;
+    changed = true;
+  }
+  (void)state_.arena().give(h.run, h.fences);
+  return changed;
+}
+
+bool compaction::widen(hole& h, const span_of_pages& span, const room_request& r) noexcept {
+  extent part;
+  if (span.what == kind::free) {
+    if (!state_.arena().take_exact(span.run, part)) return false;
+  } else {
+    runtime_state* owner = state_.runtime_at(span.runtime);
+    if (owner == nullptr || !evict_block(state_, *owner, span.position, r.relation_to(*owner), r.cause, part))
+      return false;
+  }
+  bool fits = part.run.first == h.run.end();
+  for (const ticket t : part.fences.view()) fits = fits && state_.arena().absorb(h.fences, t).has_value();
+  if (!fits) {
+    (void)state_.arena().give(part.run, part.fences);
+    return false;
+  }
+  h.run.count += part.run.count;
+  return true;
+}
+
+bool compaction::move_down(hole& h, const span_of_pages& span) noexcept {
+  runtime_state* r = state_.runtime_at(span.runtime);
+  if (r == nullptr || span.run.first != h.run.end() || !r->at(span.position).word.begin_move()) return false;
+  const page_run from = r->at(span.position).run();
+  if (from != span.run) {  // it was evicted and loaded elsewhere since the snapshot
+    r->at(span.position).word.publish();
+    return false;
+  }
+  const page_run to{h.run.first, from.count};
+  if (!wait_for_block_too(h, r->at(span.position))) {
+    r->at(span.position).word.publish();
+    return false;
+  }
+  const auto moved = move_block(*r, span.position, from, {to, h.fences});
+  // The hole is now above the block. After a failure the block is gone, and the hole is all of it.
+  h.run = moved ? page_run{to.end(), h.run.count} : page_run{h.run.first, h.run.count + from.count};
+  if (moved) h.fences.assign(*moved);
+  return moved.has_value();
+}
+
+bool compaction::wait_for_block_too(hole& h, const core::block<native_atomics>& block) noexcept {
+  fence_set tickets;
+  read_fences(block, tickets);
+  for (const ticket t : tickets.view())
+    if (!state_.arena().absorb(h.fences, t)) return false;
+  return true;
+}
+
+bool compaction::relocate(const std::vector<span_of_pages>& spans, const room_request& r) noexcept {
+  // The stretch between fixed spans that lacks the fewest pages.
+  window best;
+  std::uint64_t most = 0;
+  for (std::size_t first = 0; first < spans.size(); ++first) {
+    std::uint64_t available = 0;
+    std::uint64_t all = 0;
+    std::size_t last = first;
+    for (; last < spans.size() && spans[last].what != kind::fixed; ++last) {
+      all += spans[last].run.count;
+      if (spans[last].what != kind::movable) available += spans[last].run.count;
+    }
+    if (all >= r.pages && available >= most) {
+      most = available;
+      best = {first, last - 1, {spans[first].run.first, static_cast<std::uint32_t>(all)}};
+    }
+    first = last;
+  }
+  if (best.run.count == 0) return false;
+  bool changed = false;
+  for (std::size_t i = best.first; i <= best.last && most < r.pages; ++i) {
+    if (spans[i].what != kind::movable || !relocate_one(spans, spans[i], best, r)) continue;
+    most += spans[i].run.count;
+    changed = true;
+  }
+  return changed;
+}
+
+bool compaction::relocate_one(const std::vector<span_of_pages>& spans, const span_of_pages& span,
+                              const window& stretch, const room_request& r) noexcept {
+  runtime_state* owner = state_.runtime_at(span.runtime);
+  if (owner == nullptr) return false;
+  for (const span_of_pages& s : spans) {
+    const bool outside = s.run.end() <= stretch.run.first || s.run.first >= stretch.run.end();
+    if (!outside || s.run.count < span.run.count || (s.what != kind::free && s.what != kind::evictable)) continue;
+    hole to{{s.run.first, 0}, {}};
+    if (!widen(to, s, r)) continue;
+    if (!owner->at(span.position).word.begin_move()) {
+      (void)state_.arena().give(to.run, to.fences);
+      return false;
+    }
+    const page_run from = owner->at(span.position).run();
+    const page_run dest{to.run.first, from.count};
+    if (from != span.run || !wait_for_block_too(to, owner->at(span.position))) {
+      owner->at(span.position).word.publish();
+      (void)state_.arena().give(to.run, to.fences);
+      return false;
+    }
+    const auto moved = move_block(*owner, span.position, from, {dest, to.fences});
+    (void)state_.arena().give({dest.end(), to.run.count - dest.count}, to.fences);
+    if (moved) to.fences.assign(*moved);
+    (void)state_.arena().give(from, to.fences);
+    if (!moved) (void)state_.arena().give(dest, to.fences);
+    return moved.has_value();
+  }
+  return false;
+}
+
+result<core::ticket> compaction::move_block(runtime_state& r, std::uint32_t position, page_run from,
+                                            const extent& to) noexcept {
+  auto& block = r.at(position);
+  devices::status done = enqueue(from, to);
+  result<core::ticket> ticket = done ? state_.timeline().record(stream_) : result<core::ticket>(done.why());
+  if (!ticket) {
+    // Part of the bytes may have moved over others. The source still has them: the block is absent from now on.
+    state_.note_device_failure(ticket.why(), "moving a block");
+    (void)state_.timeline().synchronize(stream_);
+    state_.arena().clear_owner(from);
+    r.blocks().withdraw(position);
+    r.discharge(from.count);
+    r.stats.resident_blocks.fetch_sub(1, order::relaxed);
+    block.word.abandon_load();
+    state_.keep_error(log_level::error, say("block {} of {} was lost while it was moved; it will be loaded again",
+                                            position, r.name()));
+    return ticket;
+  }
+  state_.arena().clear_owner(from);
+  state_.arena().set_owner(to.run, {r.index(), position});
+  block.set_run(to.run);
+  block.ready.store(ticket->packed(), order::relaxed);
+  block.uses.clear();
+  count(r.stats.moves);
+  state_.trace(trace_kind::moved, &r, position, 0, state_.to_bytes(to.run.count));
+  if (block.word.publish().candidate()) r.blocks().offer(position);
+  state_.progress().notify();
+  return ticket;
+}
+
+devices::status compaction::enqueue(page_run from, const extent& to) noexcept {
+  auto& timeline = state_.timeline();
+  devices::status ok;
+  for (const ticket t : to.fences.view())
+    if (ok) ok = timeline.wait(stream_, t);
+  const auto stream = timeline.handle(stream_);
+  auto& arena = state_.arena();
+  const bool overlap = to.run.end() > from.first && from.end() > to.run.first;
+  const std::uint64_t step = arena.page_bytes() * (overlap ? from.first - to.run.first : from.count);
+  const std::uint64_t size = arena.page_bytes() * from.count;
+  for (std::uint64_t at = 0; ok && at < size; at += step) {
+    ok = state_.backend().copy(stream, devices::direction::device_to_device, arena.address(to.run.first) + at,
+                               arena.address(from.first) + at, std::min(step, size - at));
+  }
+  return ok;
+}
+
+}  // namespace pinrail::residency

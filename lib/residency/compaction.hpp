@@ -1,0 +1,58 @@
+// Compaction, the last resort against fragmentation: blocks that are not in use are moved by device-to-device
+// copies until a demand load has contiguous room. Protected and reserved blocks move too: their bytes stay.
+//
+//   slide     in a stretch without blocks in use: evictable blocks go, the others move towards its low end, each
+//             into the hole before it, and the holes add up. A move by less than the block's length goes in
+//             pieces of the hole's size, in order on one stream, so that no copy overlaps itself.
+//   relocate  where no stretch has enough free pages: movable blocks leave the best one for holes elsewhere.
+//
+// A move owns the block like a load does (`loading`): pinners wait until the copy has been submitted. The copy
+// waits on the device for the block's copy and uses, and for what was in the hole; the hole's new fence is the
+// move's ticket.
+//
+// Runs on the transfer thread only.
+#pragma once
+
+#include <cstdint>
+
+#include "core/atomic.hpp"
+#include "residency/address_map.hpp"
+#include "residency/victims.hpp"
+
+namespace pinrail::residency {
+
+class compaction {
+ public:
+  compaction(scheduler_state& s, std::uint32_t stream) noexcept : state_(s), stream_(stream) {}
+
+  /// Any thread. A later request replaces an earlier one that was not served yet: who waits asks again.
+  void request(const room_request& r) noexcept;
+
+  /// Serves a request. False if there was none.
+  bool step() noexcept;
+
+ private:
+  /// Pages held, right below the span that comes next.
+  using hole = extent;
+
+  [[nodiscard]] bool slide(const std::vector<span_of_pages>& spans, const window& w, const room_request& r) noexcept;
+  [[nodiscard]] bool widen(hole& h, const span_of_pages& span, const room_request& r) noexcept;
+  [[nodiscard]] bool move_down(hole& h, const span_of_pages& span) noexcept;
+  [[nodiscard]] bool relocate(const std::vector<span_of_pages>& spans, const room_request& r) noexcept;
+  [[nodiscard]] bool relocate_one(const std::vector<span_of_pages>& spans, const span_of_pages& span,
+                                  const window& stretch, const room_request& r) noexcept;
+  /// Copies a block that the caller owns (`begin_move`) to `to.run`, publishes it there, and says when its old
+  /// pages are free. On a device error the block is given up, as after a failed load.
+  [[nodiscard]] result<core::ticket> move_block(runtime_state& r, std::uint32_t position, page_run from,
+                                                const extent& to) noexcept;
+  [[nodiscard]] devices::status enqueue(page_run from, const extent& to) noexcept;
+  /// Adds what the block's old pages wait for.
+  [[nodiscard]] bool wait_for_block_too(hole& h, const core::block<native_atomics>& block) noexcept;
+
+  scheduler_state& state_;
+  std::uint32_t stream_;
+  /// Pages in the low half, runtime index + 1 (0: none) above; 0 is no request.
+  core::atomic<std::uint64_t> wanted_{0};
+};
+
+}  // namespace pinrail::residency

@@ -1,0 +1,192 @@
+#include "residency/grants.hpp"
+
+#include <algorithm>
+
+#include "residency/loads.hpp"
+#include "residency/victims.hpp"
+
+namespace pinrail::residency {
+namespace order = core::order;
+
+namespace {
+
+bool is_live(const runtime_state& r) noexcept { return r.state.load() == runtime_state::phase::live; }
+
+/// Brackets of reservations in traces, by epoch: a replaced one ends where the next begins.
+std::uint64_t reservation_trace_id(const runtime_state& r, std::uint32_t epoch) noexcept {
+  return std::uint64_t{1} << 63 | std::uint64_t{r.index()} << 32 | epoch;
+}
+
+/// A runtime that holds more than it was just granted gives up its own blocks, the farthest first. What is in use
+/// stays, and is given up when the runtime next needs room.
+void trim_to_share(scheduler_state& s, runtime_state& r, std::uint64_t share_pages) noexcept {
+  const scheduler_state::reading inside(s);
+  const room_request own{.runtime = &r, .pages = 1, .cause = eviction_cause::share, .own_only = true};
+  while (r.charged_pages() > share_pages) {
+    const auto v = choose_victim(s, own);
+    if (!v || !evict_and_free(s, r, v->position, eviction_cause::share)) return;
+  }
+}
+
+struct wanted_share {
+  std::uint64_t least = 0;
+  std::uint64_t most = 0;
+};
+
+/// Rule 3's defaults.
+result<wanted_share> wanted(const scheduler_state& s, const runtime_state& r, const reserve_options& o) noexcept {
+  const std::uint64_t budget = s.budget_pages();
+  const std::uint64_t guests = s.arena().pages_for(s.options().guest_minimum_bytes);
+  std::uint64_t want = s.arena().pages_for(o.bytes);
+  if (o.bytes == 0) want = r.footprint_pages() <= budget ? r.footprint_pages() : budget - std::min(budget, guests);
+  if (want < r.largest_pages())
+    return failure{.code = errc::invalid_argument, .needed_bytes = s.to_bytes(r.largest_pages()),
+                   .available_bytes = s.to_bytes(want)};
+  const std::uint64_t least = o.allow_partial ? r.largest_pages() : want;
+  if (least > budget)
+    return failure{.code = errc::too_large, .needed_bytes = s.to_bytes(least), .available_bytes = s.to_bytes(budget)};
+  return wanted_share{least, want};
+}
+
+result<granted_share> outcome(const scheduler_state& s, const core::ruling& r) noexcept {
+  switch (r.what) {
+    case core::verdict::granted: return granted_share{r.now.share_pages, r.now.epoch};
+    case core::verdict::shortage:
+      return failure{.code = errc::insufficient_headroom, .needed_bytes = s.to_bytes(r.needed_pages),
+                     .available_bytes = s.to_bytes(r.free_pages)};
+    case core::verdict::limit: return failure{.code = errc::limit};
+    case core::verdict::conflict:
+    case core::verdict::unchanged: break;
+  }
+  return failure{.code = errc::conflict};
+}
+
+bool released(runtime_state& r, const core::ruling& what) noexcept {
+  if (what.what != core::verdict::granted) return false;
+  scheduler_state& s = r.owner();
+  s.trace(trace_kind::guard_end, &r, 0, reservation_trace_id(r, what.now.epoch - 1));
+  s.progress().notify();
+  return true;
+}
+
+}  // namespace
+
+// ---- protection ---------------------------------------------------------------------------------------------
+
+result<void> keep(runtime_state& r) noexcept {
+  auto& rules = r.owner().rules(r);
+  if (!rules.guard()) return failure{.code = errc::limit};
+  if (is_live(r)) return {};
+  unkeep(r);
+  return failure{.code = errc::closed};
+}
+
+void unkeep(runtime_state& r) noexcept {
+  r.owner().rules(r).unguard();
+  r.owner().progress().notify();
+}
+
+result<void> load_all(runtime_state& r) noexcept {
+  constexpr std::uint32_t ahead = 4;
+  scheduler_state& s = r.owner();
+  const std::uint64_t until_ns = s.now_ns() + static_cast<std::uint64_t>(s.options().load_deadline.count());
+  for (std::uint32_t p = 0; p < r.blocks().size(); ++p) {
+    auto& word = r.at(p).word;
+    const auto pinned = word.pin();
+    if (pinned == core::pin_outcome::refused) return failure{.code = errc::limit};
+    if (pinned == core::pin_outcome::held) {
+      word.unpin();
+      continue;
+    }
+    for (std::uint32_t next = p + 1; next < std::min(p + ahead, r.blocks().size()); ++next) prefetch_block(s, r, next, 0);
+    const auto loaded = await_resident(s, r, p, until_ns);
+    word.unpin();
+    if (!loaded) return loaded;
+  }
+  return {};
+}
+
+result<void> protect(runtime_state& r, std::span<const block_index> positions) noexcept {
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    core::block_bits seen;
+    if (!r.at(positions[i]).word.protect(seen)) {
+      unprotect(r, positions.first(i));
+      return failure{.code = errc::limit};
+    }
+    if (seen.candidate()) r.blocks().withdraw(positions[i]);
+  }
+  if (is_live(r)) return {};
+  unprotect(r, positions);
+  return failure{.code = errc::closed};
+}
+
+void unprotect(runtime_state& r, std::span<const block_index> positions) noexcept {
+  for (const block_index p : positions) {
+    r.at(p).word.unprotect();
+    if (r.at(p).word.load().candidate()) r.blocks().offer(p);
+  }
+  r.owner().progress().notify();
+}
+
+// ---- reservations ---------------------------------------------------------------------------------------------
+
+result<granted_share> reserve(runtime_state& r, const reserve_options& o) noexcept {
+  scheduler_state& s = r.owner();
+  const auto want = wanted(s, r, o);
+  if (!want) return want.why();
+  const auto kind = o.priority == priority::primary ? core::holder::primary : core::holder::secondary;
+  const auto granted =
+      outcome(s, s.table().reserve(scheduler_state::entry_of(r), kind, want->least, want->most));
+  if (!granted) return granted;
+  s.trace(trace_kind::guard_end, &r, 0, reservation_trace_id(r, granted->epoch - 1));
+  s.trace(trace_kind::guard_begin, &r, 0, reservation_trace_id(r, granted->epoch), s.to_bytes(granted->pages),
+          kind == core::holder::primary ? "primary" : "secondary");
+  if (!is_live(r)) {
+    release(r, granted->epoch);
+    return failure{.code = errc::closed};
+  }
+  trim_to_share(s, r, granted->pages);
+  s.progress().notify();
+  return granted;
+}
+
+bool release(runtime_state& r) noexcept {
+  return released(r, r.owner().table().release(scheduler_state::entry_of(r)));
+}
+
+bool release(runtime_state& r, std::uint32_t epoch) noexcept {
+  return released(r, r.owner().table().release(scheduler_state::entry_of(r), epoch));
+}
+
+// ---- guests -----------------------------------------------------------------------------------------------------
+
+result<granted_share> enter_guest(runtime_state& r) noexcept {
+  scheduler_state& s = r.owner();
+  const std::uint64_t least = std::max<std::uint64_t>(1, r.minimum_pages());
+  const std::uint64_t most = std::max<std::uint64_t>(1, r.footprint_pages());
+  if (least > s.budget_pages())
+    return failure{.code = errc::too_large, .needed_bytes = s.to_bytes(least),
+                   .available_bytes = s.to_bytes(s.budget_pages())};
+  const auto granted = outcome(s, s.table().enter_guest(scheduler_state::entry_of(r), least, most));
+  if (!granted) return granted;
+  if (!is_live(r)) {
+    leave_guest(r);
+    return failure{.code = errc::closed};
+  }
+  trim_to_share(s, r, granted->pages);
+  return granted;
+}
+
+void leave_guest(runtime_state& r) noexcept {
+  scheduler_state& s = r.owner();
+  // Before the entry says "no guest": whoever publishes a block of it afterwards sees that it must leave.
+  r.leaving.store(1, order::release);
+  const auto left = s.table().leave_guest(scheduler_state::entry_of(r));
+  if (left.what == core::verdict::granted && left.now.kind == core::holder::none && !s.halted()) {
+    const scheduler_state::reading inside(s);
+    evict_all(s, r, eviction_cause::guest_exit);
+  }
+  s.progress().notify();
+}
+
+}  // namespace pinrail::residency

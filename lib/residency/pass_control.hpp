@@ -1,0 +1,32 @@
+// Forward passes and uses: what the public classes do, without text and exceptions.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "pinrail/device.hpp"
+#include "pinrail/options.hpp"
+#include "residency/scheduler_state.hpp"
+
+namespace pinrail::residency {
+
+/// `list` is for listed orders. Fails with `limit` at 64 live passes, `closed`, `invalid_argument` for a stream of
+/// another device.
+[[nodiscard]] result<pass_state*> open_pass(runtime_state& r, stream_ref stream, const pass_options& options,
+                                            std::shared_ptr<const core::list_order> list) noexcept;
+void close_pass(runtime_state& r, pass_state& p) noexcept;
+
+/// Pins a block for the pass, loading it if it must, and orders the stream after its bytes.
+[[nodiscard]] result<void> begin_use(runtime_state& r, pass_state& p, std::uint32_t position,
+                                     std::uint64_t& trace_id) noexcept;
+/// Records the last use, then unpins.
+void end_use(runtime_state& r, pass_state& p, std::uint32_t position, bool dirty, std::uint64_t trace_id) noexcept;
+
+/// Begins to load these, in this order, if there is room.
+void prefetch(runtime_state& r, pass_state& p, std::span<const block_index> positions) noexcept;
+
+/// Before kernels write to a block that the caller has pinned: waits for the end of a write-back under way.
+[[nodiscard]] result<void> await_write_back(runtime_state& r, pass_state& p, std::uint32_t position) noexcept;
+
+}  // namespace pinrail::residency

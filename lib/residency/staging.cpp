@@ -1,0 +1,127 @@
+#include "residency/staging.hpp"
+
+#include <fmt/format.h>
+#include <tbb/task_arena.h>
+
+#include <boost/lockfree/queue.hpp>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/atomic.hpp"
+#include "pinrail/units.hpp"
+
+namespace pinrail::residency {
+namespace order = core::order;
+
+struct staging::parts {
+  struct slab {
+    std::byte* memory = nullptr;
+    slab_task task;
+  };
+  using queue = boost::lockfree::queue<std::uint32_t, boost::lockfree::fixed_sized<true>>;
+  static constexpr std::size_t most_slabs = 1024;
+
+  explicit parts(std::uint32_t threads) : arena(static_cast<int>(threads), 0), started(most_slabs), finished(most_slabs) {}
+
+  std::mutex preparing;  ///< control plane
+  std::unique_ptr<slab[]> slabs;
+  core::atomic<std::uint32_t> count{0};  ///< slabs that there are; set once
+  std::vector<std::uint32_t> free;       ///< transfer thread; filled when it first sees them
+  bool free_filled = false;
+  tbb::task_arena arena;
+  queue started, finished;
+  core::atomic<std::uint32_t> inside{0};  ///< tasks that may still touch this object
+};
+
+staging::staging(devices::backend& device, std::uint32_t slabs, std::uint64_t slab_bytes, std::uint32_t threads,
+                 event_count& finished)
+    : device_(device),
+      wanted_slabs_(slabs),
+      slab_bytes_(slab_bytes),
+      finished_signal_(finished),
+      parts_(std::make_unique<parts>(threads)) {}
+
+staging::~staging() {
+  while (parts_->inside.load(order::acquire) != 0) std::this_thread::yield();
+  for (std::uint32_t i = 0; i < parts_->count.load(order::acquire); ++i) device_.free_pinned(parts_->slabs[i].memory);
+}
+
+void staging::prepare(std::uint64_t largest_chunk_bytes) {
+  if (largest_chunk_bytes > slab_bytes_)
+    throw error(errc::invalid_argument,
+                fmt::format("the model's source reads chunks of up to {}, but staging slabs hold {}: raise "
+                            "scheduler_options::chunk_bytes or lower the source's",
+                            format_bytes(largest_chunk_bytes), format_bytes(slab_bytes_)));
+  const std::lock_guard lock(parts_->preparing);
+  if (parts_->count.load(order::relaxed) != 0) return;
+  parts_->slabs = std::make_unique<parts::slab[]>(wanted_slabs_);
+  std::uint32_t got = 0;
+  for (; got < wanted_slabs_; ++got) {
+    const auto memory = device_.allocate_pinned(slab_bytes_);
+    if (!memory) break;
+    parts_->slabs[got].memory = *memory;
+  }
+  if (got == 0)
+    throw error(failure{.code = errc::out_of_memory, .needed_bytes = slab_bytes_},
+                fmt::format("no page-locked memory for staging: not even one slab of {}", format_bytes(slab_bytes_)));
+  parts_->count.store(got, order::release);
+}
+
+std::optional<std::uint32_t> staging::take_slab() noexcept {
+  if (!parts_->free_filled) {
+    const std::uint32_t count = parts_->count.load(order::acquire);
+    if (count == 0) return std::nullopt;
+    for (std::uint32_t i = 0; i < count; ++i) parts_->free.push_back(i);  // the capacity for all of them, too
+    parts_->free_filled = true;
+  }
+  if (parts_->free.empty()) return std::nullopt;
+  const std::uint32_t slab = parts_->free.back();
+  parts_->free.pop_back();
+  return slab;
+}
+
+void staging::give_slab(std::uint32_t slab) noexcept { parts_->free.push_back(slab); }
+
+slab_task& staging::task(std::uint32_t slab) noexcept { return parts_->slabs[slab].task; }
+
+std::span<std::byte> staging::memory(std::uint32_t slab) const noexcept {
+  return {parts_->slabs[slab].memory, slab_bytes_};
+}
+
+void staging::start(std::uint32_t slab) noexcept {
+  ++running_;
+  if (!device_.is_threaded()) {
+    run(slab);
+    return;
+  }
+  parts_->inside.fetch_add(1, order::relaxed);
+  parts_->started.bounded_push(slab);
+  // The task takes its slab from the queue and not from the closure: the queue is what orders the two threads.
+  parts_->arena.enqueue([this] {
+    std::uint32_t mine = 0;
+    if (parts_->started.pop(mine)) run(mine);
+    parts_->inside.fetch_sub(1, order::release);
+  });
+}
+
+void staging::run(std::uint32_t slab) noexcept {
+  slab_task& t = parts_->slabs[slab].task;
+  t.pieces.count = 0;
+  if (t.what == slab_task::work::read) {
+    t.outcome = t.source->read_chunk(t.position, t.chunk, memory(slab), t.pieces);
+  } else {
+    t.outcome = t.source->write(t.position, t.offset_bytes, memory(slab).first(t.size_bytes));
+  }
+  parts_->finished.bounded_push(slab);
+  finished_signal_.notify();
+}
+
+std::optional<std::uint32_t> staging::finished() noexcept {
+  std::uint32_t slab = 0;
+  if (!parts_->finished.pop(slab)) return std::nullopt;
+  --running_;
+  return slab;
+}
+
+}  // namespace pinrail::residency

@@ -1,0 +1,407 @@
+#include "residency/transfers.hpp"
+
+#include <pthread.h>
+#include <tbb/info.h>
+
+#include <algorithm>
+
+#include "residency/say.hpp"
+
+namespace pinrail::residency {
+namespace order = core::order;
+
+namespace {
+
+constexpr std::uint64_t slab_slack_bytes = 64 << 10;  // direct reads begin and end on file system blocks
+constexpr std::uint64_t idle_wait_ns = 20'000'000;
+constexpr std::uint64_t upkeep_period_ns = 1'000'000;
+constexpr std::uint64_t busy_wait_ns = 100'000;  // while the device works: how stale its progress may be
+
+/// oneTBB runs one worker less than there are cores, for the whole process, and warns on the terminal when an arena
+/// asks for more.
+std::uint32_t reader_threads(const scheduler_state& s) noexcept {
+  const auto workers = static_cast<std::uint32_t>(std::max(1, tbb::info::default_concurrency() - 1));
+  const std::uint32_t asked = s.options().reader_threads;
+  if (asked > workers)
+    s.log(log_level::warning, say("reader_threads is {}, but oneTBB has {} worker(s) here", asked, workers));
+  return std::min(workers, asked == 0 ? 8 : asked);
+}
+
+}  // namespace
+
+transfers::transfers(scheduler_state& s)
+    : state_(s),
+      copy_stream_(s.open_stream("copies to the device")),
+      chunk_bytes_(s.options().chunk_bytes),
+      incoming_(load_jobs::capacity),
+      staging_(s.backend(), s.options().staging_slabs, chunk_bytes_ + slab_slack_bytes, reader_threads(s),
+               signal_),
+      write_backs_(s, staging_, s.open_stream("write-backs")),
+      compaction_(s, s.open_stream("moves")) {
+  active_.reserve(load_jobs::capacity);
+}
+
+transfers::~transfers() { stop(); }
+
+void transfers::start() {
+  if (state_.threaded()) thread_ = std::thread([this] { run(); });
+}
+
+void transfers::run() noexcept {
+  pthread_setname_np(pthread_self(), "pinrail-copies");
+  while (true) {
+    const std::uint32_t key = signal_.prepare();
+    if (step()) {
+      signal_.cancel();
+      continue;
+    }
+    if (stopping_.load(order::acquire) != 0 && idle()) {
+      signal_.cancel();
+      return;
+    }
+    const bool device_works = !copies_.empty() || !write_backs_.idle() || state_.progress().has_waiters();
+    signal_.wait(key, device_works ? busy_wait_ns : idle_wait_ns);
+  }
+}
+
+void transfers::stop() noexcept {
+  stopping_.store(1, order::release);
+  wake();
+  if (thread_.joinable()) thread_.join();
+}
+
+bool transfers::idle() const noexcept {
+  return active_.empty() && copies_.empty() && staging_.running() == 0 && write_backs_.idle() &&
+         unfinished_.load(order::acquire) == 0;
+}
+
+void transfers::drain() noexcept {
+  for (;;) {
+    const std::uint32_t key = state_.progress().prepare();
+    if (unfinished_.load(order::acquire) == 0 && write_backs_.idle()) {
+      state_.progress().cancel();
+      break;
+    }
+    state_.await(key, UINT64_MAX);
+  }
+}
+
+// ---- any thread -------------------------------------------------------------------------------------------
+
+void transfers::submit(load_job* job) noexcept {
+  unfinished_.fetch_add(1, order::acq_rel);
+  incoming_.bounded_push(job);  // as long as the pool of jobs: never full
+  wake();
+}
+
+void transfers::promote(runtime_state& r, std::uint32_t position) noexcept {
+  load_job* job = r.extra(position).job.load(order::acquire);
+  if (job != nullptr && job->demanded.exchange(1, order::relaxed) == 0) wake();
+}
+
+void transfers::request_write_back(runtime_state& r, std::uint32_t position) noexcept {
+  write_backs_.request(r, position);
+  wake();
+}
+
+void transfers::request_compaction(const room_request& r) noexcept {
+  compaction_.request(r);
+  wake();
+}
+
+// ---- transfer thread --------------------------------------------------------------------------------------
+
+bool transfers::step() noexcept {
+  bool did = take_in();
+  did |= sort_finished_tasks();
+  did |= retire_copies();
+  did |= write_backs_.step();
+  did |= submit_read_chunks();
+  did |= issue();
+  did |= end_jobs();
+  did |= compaction_.step();
+  did |= upkeep();
+  return did;
+}
+
+bool transfers::take_in() noexcept {
+  load_job* job = nullptr;
+  bool did = false;
+  while (incoming_.pop(job)) {
+    prepare(*job);
+    active_.push_back(job);
+    did = true;
+  }
+  return did;
+}
+
+void transfers::prepare(load_job& job) noexcept {
+  sources::source& source = job.runtime->source();
+  job.issued = job.reading = job.submitted = 0;
+  job.begun = false;
+  job.why = {};
+  job.last = {};
+  job.direct = source.pinned_block(job.position);
+  // A simulated device has no bytes: nothing is read, and only the time of the copy passes.
+  const bool staged = job.direct == nullptr && state_.threaded();
+  const std::uint64_t size = job.runtime->size_bytes(job.position);
+  job.chunks = staged ? source.chunk_count(job.position) : static_cast<std::uint32_t>((size - 1) / chunk_bytes_ + 1);
+  state_.trace(trace_kind::load_begin, job.runtime, job.position);
+}
+
+bool transfers::sort_finished_tasks() noexcept {
+  bool did = false;
+  while (const auto slab = staging_.finished()) {
+    did = true;
+    slab_task& t = staging_.task(*slab);
+    if (t.what == slab_task::work::write) {
+      write_backs_.finish_task(*slab);
+      continue;
+    }
+    auto& job = *static_cast<load_job*>(t.owner);
+    if (!t.outcome) fail(job, t.outcome.why());
+    if (job.failed()) {
+      --job.reading;
+      staging_.give_slab(*slab);
+    } else {
+      read_slabs_.push_back(*slab);
+    }
+  }
+  return did;
+}
+
+bool transfers::retire_copies() noexcept {
+  bool did = false;
+  const bool lost = state_.device_lost();
+  while (!copies_.empty() && (lost || state_.timeline().is_complete(copies_.front().done))) {
+    if (copies_.front().slab != no_slab) staging_.give_slab(copies_.front().slab);
+    copies_.pop_front();
+    did = true;
+  }
+  return did;
+}
+
+bool transfers::submit_read_chunks() noexcept {
+  bool did = false;
+  while (!read_slabs_.empty()) {
+    const std::uint32_t slab = read_slabs_.front();
+    slab_task& t = staging_.task(slab);
+    auto& job = *static_cast<load_job*>(t.owner);
+    if (!job.failed() && !copies_have_room(staging_.slab_bytes())) break;
+    read_slabs_.pop_front();
+    --job.reading;
+    did = true;
+    if (job.failed()) {
+      staging_.give_slab(slab);
+    } else {
+      submit_chunk(job, staging_.memory(slab).data(), t.pieces.view(), slab);
+    }
+  }
+  return did;
+}
+
+/// Starts what can be started: first for jobs that someone waits for.
+bool transfers::issue() noexcept {
+  bool did = false;
+  for (const bool demanded : {true, false}) {
+    for (load_job* job : active_) {
+      if (job->failed() || job->issued == job->chunks) continue;
+      if ((job->demanded.load(order::relaxed) != 0 || !job->prefetch) != demanded) continue;
+      if (!job->begun && stopping_.load(order::acquire) != 0) {
+        fail(*job, {.code = errc::closed});
+        did = true;
+        continue;
+      }
+      const bool staged = job->direct == nullptr && state_.threaded();
+      did |= staged ? issue_reads(*job) : issue_direct(*job);
+    }
+  }
+  return did;
+}
+
+bool transfers::issue_direct(load_job& job) noexcept {
+  const std::uint64_t size = job.runtime->size_bytes(job.position);
+  bool did = false;
+  while (!job.failed() && job.issued < job.chunks) {
+    const std::uint64_t at = job.issued * chunk_bytes_;
+    const std::uint64_t part = std::min(chunk_bytes_, size - at);
+    if (!copies_have_room(part)) break;
+    ++job.issued;
+    const sources::piece whole{.slab_offset_bytes = at, .block_offset_bytes = at, .size_bytes = part};
+    submit_chunk(job, job.direct, {&whole, 1}, no_slab);
+    did = true;
+  }
+  return did;
+}
+
+bool transfers::issue_reads(load_job& job) noexcept {
+  bool did = false;
+  while (job.issued < job.chunks) {
+    const auto slab = staging_.take_slab();
+    if (!slab) break;
+    slab_task& t = staging_.task(*slab);
+    t.what = slab_task::work::read;
+    t.source = &job.runtime->source();
+    t.position = job.position;
+    t.chunk = job.issued++;
+    t.owner = &job;
+    ++job.reading;
+    staging_.start(*slab);
+    did = true;
+  }
+  return did;
+}
+
+bool transfers::copies_have_room(std::uint64_t size_bytes) const noexcept {
+  std::uint64_t queued = 0;
+  for (const copy_under_way& c : copies_) queued += c.size_bytes;
+  return copies_.empty() || (copies_.size() < most_copies && queued + size_bytes <= 2 * staging_.slab_bytes());
+}
+
+devices::status transfers::begin_copying(load_job& job) noexcept {
+  if (job.begun) return {};
+  for (const ticket t : job.room.fences.view())
+    if (const auto ok = state_.timeline().wait(copy_stream_, t); !ok) return ok;
+  state_.backend().note_discard(state_.timeline().handle(copy_stream_),
+                                state_.arena().address(job.room.run.first),
+                                state_.to_bytes(job.room.run.count));
+  job.begun = true;
+  return {};
+}
+
+void transfers::submit_chunk(load_job& job, const std::byte* from, std::span<const sources::piece> pieces,
+                             std::uint32_t slab) noexcept {
+  std::byte* to = state_.arena().address(job.room.run.first);
+  devices::status ok = begin_copying(job);
+  std::uint64_t size = 0;
+  for (const sources::piece& p : pieces) {
+    if (!ok) break;
+    ok = state_.backend().copy(state_.timeline().handle(copy_stream_), devices::direction::host_to_device,
+                               to + p.block_offset_bytes, from == nullptr ? nullptr : from + p.slab_offset_bytes,
+                               p.size_bytes);
+    size += p.size_bytes;
+  }
+  // Also after a failure: pieces that are in the stream still read the slab and write the room.
+  const auto done = state_.timeline().record(copy_stream_);
+  if (done) {
+    copies_.push_back({*done, slab, size});
+    job.last = *done;
+  } else {
+    (void)state_.timeline().synchronize(copy_stream_);
+    if (slab != no_slab) staging_.give_slab(slab);
+  }
+  count(job.runtime->stats.loaded_bytes, size);
+  ++job.submitted;
+  if (!ok) fail(job, ok.why());
+  if (!done) fail(job, done.why());
+}
+
+void transfers::fail(load_job& job, const failure& why) noexcept {
+  if (job.failed()) return;
+  job.why = why;
+  state_.note_device_failure(why, "a load");
+}
+
+/// Publishes what is complete, gives up what failed.
+bool transfers::end_jobs() noexcept {
+  const auto ended = [this](load_job* job) {
+    const bool failed = job->failed() && job->reading == 0;
+    const bool loaded = !job->failed() && job->submitted == job->chunks;
+    if (failed) give_up(*job);
+    if (loaded) publish(*job);
+    return failed || loaded;
+  };
+  const auto end = std::remove_if(active_.begin(), active_.end(), ended);
+  const auto count = static_cast<std::uint64_t>(active_.end() - end);
+  active_.erase(end, active_.end());
+  if (count == 0) return false;
+  unfinished_.fetch_sub(count, order::acq_rel);
+  state_.progress().notify();
+  return true;
+}
+
+void transfers::publish(load_job& job) noexcept {
+  runtime_state& r = *job.runtime;
+  auto& block = r.at(job.position);
+  block.set_run(job.room.run);
+  block.ready.store(job.last.packed(), order::relaxed);
+  block.uses.clear();
+  r.extra(job.position).job.store(nullptr, order::release);
+  count(r.stats.loads);
+  if (job.prefetch) count(r.stats.prefetches);
+  r.stats.resident_blocks.fetch_add(1, order::relaxed);
+  state_.trace(trace_kind::resident, &r, job.position, 0, state_.to_bytes(job.room.run.count));
+  const auto word = block.word.publish();
+  if (word.candidate()) r.blocks().offer(job.position);
+  if (word.pins() == 0 && state_.should_leave(r)) {
+    const scheduler_state::reading inside(state_);
+    evict_and_free(state_, r, job.position, eviction_cause::guest_exit);
+  }
+  jobs_.give(&job);
+}
+
+void transfers::give_up(load_job& job) noexcept {
+  runtime_state& r = *job.runtime;
+  fence_set fences = job.room.fences;
+  if (!state_.arena().absorb(fences, job.last) || !state_.arena().give(job.room.run, fences))
+    state_.keep_error(log_level::error, say("{} bytes of device memory are out of use after a failed load",
+                                            state_.to_bytes(job.room.run.count)));
+  r.discharge(job.room.run.count);
+  count(r.stats.failed_loads);
+  auto& extra = r.extra(job.position);
+  extra.failure.store(std::uint64_t{static_cast<std::uint8_t>(job.why.code)} << 32 |
+                          static_cast<std::uint32_t>(job.why.native_code),
+                      order::release);
+  extra.job.store(nullptr, order::release);
+  state_.trace(trace_kind::load_failed, &r, job.position);
+  if (job.why.code != errc::closed)
+    state_.keep_error(log_level::warning, say("loading block {} of {} failed: {} (native code {})", job.position,
+                                              r.name(), to_string(job.why.code), job.why.native_code));
+  r.at(job.position).word.abandon_load();
+  jobs_.give(&job);
+}
+
+// ---- upkeep -----------------------------------------------------------------------------------------------
+
+/// Once a millisecond: these look at all pages or all runtimes.
+bool transfers::upkeep() noexcept {
+  const std::uint64_t now_ns = state_.now_ns();
+  if (stopping_.load(order::acquire) != 0 || now_ns < upkeep_ns_ + upkeep_period_ns) return false;
+  upkeep_ns_ = now_ns;
+  const bool reaped = state_.arena().reap() > 0;
+  if (reaped) {
+    state_.trace_used();
+    state_.progress().notify();
+  }
+  const scheduler_state::reading inside(state_);
+  state_.for_each_runtime([&](runtime_state& r) {
+    if (r.charged_pages() != 0 && state_.should_leave(r)) evict_all(state_, r, eviction_cause::guest_exit);
+  });
+  trim_to_watermark();
+  return reaped;
+}
+
+/// Watermarks apply to what is left after reservations: pages of runtimes without a share, against the headroom.
+/// Room is made only while a live pass may need it, and only from idle runtimes: the blocks of live passes leave
+/// when something needs their room, and not before.
+void transfers::trim_to_watermark() noexcept {
+  const auto& options = state_.options();
+  if (options.high_watermark >= 1) return;
+  std::uint64_t loose = 0;
+  bool needed = false;
+  state_.for_each_runtime([&](runtime_state& r) {
+    if (!state_.read(r).confined()) loose += r.charged_pages();
+    needed |= r.blocks().live_passes().live() != 0 && r.charged_pages() < r.footprint_pages();
+  });
+  const auto headroom = static_cast<double>(state_.headroom_pages());
+  if (!needed || static_cast<double>(loose) <= options.high_watermark * headroom) return;
+  while (static_cast<double>(loose) > options.low_watermark * headroom) {
+    const auto v = choose_victim(state_, {.pages = 1, .demand = false, .cause = eviction_cause::watermark});
+    runtime_state* r = v && v->worth.idle ? state_.runtime_at(v->runtime) : nullptr;
+    if (r == nullptr || state_.read(*r).confined()) return;
+    if (!evict_and_free(state_, *r, v->position, eviction_cause::watermark)) return;
+    loose -= std::min(loose, v->pages);
+  }
+}
+
+}  // namespace pinrail::residency

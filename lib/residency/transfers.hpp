@@ -1,0 +1,106 @@
+// The transfer thread: the one thread that enqueues copies, in each direction, for one scheduler.
+//
+// Loads. Demanded ones first, each class in order of arrival. A load is cut to chunks, and only a few chunks are
+// in the copy stream at a time: a copy engine is first-in first-out, so what is queued there can't be overtaken.
+// Before its first copy a load makes the stream wait for what last used the memory; after its last it records an
+// event and publishes the block: resident from then on, ordered by that ticket. A load that fails gives
+// everything back and leaves the block absent.
+//
+// It also runs write-backs, compaction, and upkeep: drained pages, leaving guests, watermarks.
+//
+// On a simulated device there is no thread; who waits calls `step`.
+#pragma once
+
+#include <deque>
+#include <thread>
+#include <vector>
+
+#include "residency/compaction.hpp"
+#include "residency/load_job.hpp"
+#include "residency/staging.hpp"
+#include "residency/victims.hpp"
+#include "residency/write_back.hpp"
+
+namespace pinrail::residency {
+
+class transfers {
+ public:
+  /// Makes its streams. Throws where the device refuses.
+  explicit transfers(scheduler_state& s);
+  ~transfers();
+
+  void start();
+  /// Fails loads that have not begun, ends the others, stops the thread. Idempotent.
+  void stop() noexcept;
+  /// Waits until every load and write-back submitted so far has ended on the device.
+  void drain() noexcept;
+
+  // ---- any thread, lock-free ----------------------------------------------------------------------------
+  [[nodiscard]] load_job* take_job() noexcept { return jobs_.take(); }
+  void return_job(load_job* job) noexcept { jobs_.give(job); }
+  /// The job's block is `loading` and belongs to the job from now on.
+  void submit(load_job* job) noexcept;
+  /// Someone waits for this block.
+  void promote(runtime_state& r, std::uint32_t position) noexcept;
+  void request_write_back(runtime_state& r, std::uint32_t position) noexcept;
+  void request_compaction(const room_request& r) noexcept;
+  void wake() noexcept { signal_.notify(); }
+
+  [[nodiscard]] staging& slabs() noexcept { return staging_; }
+
+  /// Does what there is to do now. False if there was nothing.
+  bool step() noexcept;
+
+ private:
+  struct copy_under_way {
+    ticket done;
+    std::uint32_t slab = no_slab;
+    std::uint64_t size_bytes = 0;
+  };
+  static constexpr std::uint32_t no_slab = UINT32_MAX;
+  static constexpr std::size_t most_copies = 64;
+
+  void run() noexcept;
+  bool take_in() noexcept;
+  bool sort_finished_tasks() noexcept;
+  bool issue() noexcept;
+  bool issue_direct(load_job& job) noexcept;
+  bool issue_reads(load_job& job) noexcept;
+  bool submit_read_chunks() noexcept;
+  bool retire_copies() noexcept;
+  bool end_jobs() noexcept;
+  bool upkeep() noexcept;
+
+  void prepare(load_job& job) noexcept;
+  [[nodiscard]] bool copies_have_room(std::uint64_t size_bytes) const noexcept;
+  void submit_chunk(load_job& job, const std::byte* from, std::span<const sources::piece> pieces,
+                    std::uint32_t slab) noexcept;
+  [[nodiscard]] devices::status begin_copying(load_job& job) noexcept;
+  void fail(load_job& job, const failure& why) noexcept;
+  void publish(load_job& job) noexcept;
+  void give_up(load_job& job) noexcept;
+  void trim_to_watermark() noexcept;
+  [[nodiscard]] bool idle() const noexcept;
+
+  scheduler_state& state_;
+  std::uint32_t copy_stream_;
+  std::uint64_t chunk_bytes_;
+  event_count signal_;
+  load_jobs jobs_;
+  boost::lockfree::queue<load_job*, boost::lockfree::fixed_sized<true>> incoming_;
+  staging staging_;
+  write_backs write_backs_;
+  compaction compaction_;
+
+  // Transfer thread only.
+  std::vector<load_job*> active_;        ///< in order of arrival
+  std::deque<std::uint32_t> read_slabs_; ///< slabs with a chunk to copy
+  std::deque<copy_under_way> copies_;
+  std::uint64_t upkeep_ns_ = 0;
+
+  core::atomic<std::uint32_t> stopping_{0};
+  core::atomic<std::uint64_t> unfinished_{0};  ///< jobs submitted and not ended
+  std::thread thread_;
+};
+
+}  // namespace pinrail::residency

@@ -1,0 +1,162 @@
+// A CUDA runtime without a GPU: what `cuda_api` promises, on threads and host memory.
+//
+// One fake at a time; it is installed while it lives, since CUDA's functions are plain functions. What it
+// keeps to:
+//   - Streams run in order on a thread each. An event is what its stream held at the last record; a wait
+//     takes the record of the moment of the call; one that was never recorded reads as complete.
+//   - The legacy default stream waits for the blocking streams of its device and they for it.
+//   - Each thread has a stack of contexts, a chosen device and a last error. Every failing runtime call
+//     replaces the last error, a successful one leaves it alone, driver functions don't know it. A
+//     runtime call on a thread without a context makes the chosen device's primary context, and so does
+//     cudaSetDevice at once.
+//   - Copies from or to memory that is not page-locked are done when the call returns. Freeing waits for
+//     the device.
+//   - A lost device fails every call on its context with the same code, and its streams no longer move
+//     bytes.
+// What it can't show: host threads that call it are ordered by its lock, so ThreadSanitizer misses a race
+// between two of them that a GPU's runtime would have let happen. Per-thread default streams and capture
+// are not there yet.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/atomic.hpp"
+#include "device/cuda/api.hpp"
+#include "fake_streams.hpp"
+
+namespace pinrail::testing {
+
+class fake_cuda {
+ public:
+  struct options {
+    int devices = 1;
+    std::uint64_t memory_bytes = std::uint64_t{256} << 20;  ///< of each device
+    std::uint64_t pinned_limit_bytes = std::uint64_t{1} << 30;
+    std::uint64_t misalignment_bytes = 0;  ///< allocations start that far behind a page's start
+    int driver_version = CUDART_VERSION;
+    std::string missing_driver_function = {};
+  };
+  struct fault {
+    std::string_view call;    ///< CUDA's own name of the function, or "any"
+    std::uint64_t after = 0;  ///< so many matching calls succeed first
+    cudaError_t code = cudaErrorUnknown;
+    bool sticky = false;  ///< the current device is lost with that code
+  };
+  struct resources {
+    std::uint64_t device_bytes = 0;
+    std::uint64_t pinned_bytes = 0;
+    std::uint64_t streams = 0;
+    std::uint64_t events = 0;
+    int context_references = 0;
+    friend bool operator==(const resources&, const resources&) = default;
+  };
+
+  explicit fake_cuda(options what);
+  fake_cuda() : fake_cuda(options{}) {}
+  fake_cuda(const fake_cuda&) = delete;
+  fake_cuda& operator=(const fake_cuda&) = delete;
+  ~fake_cuda();  // waits for all work
+
+  [[nodiscard]] static devices::cuda_api api();
+
+  void inject(const fault& what);
+  void clear_faults();
+  void lose(int device, cudaError_t code);
+  /// The process is ending: every call fails with cudaErrorCudartUnloading.
+  void unload();
+
+  /// Enqueues a host function as a kernel.
+  cudaError_t launch(cudaStream_t stream, std::function<void()> kernel);
+
+  [[nodiscard]] std::uint64_t calls(std::string_view call);  ///< "any": all of them
+  /// The device that was current in the last such call; -1: there was none.
+  [[nodiscard]] int last_device(std::string_view call);
+  [[nodiscard]] resources live();
+  [[nodiscard]] bool context_exists(int device);
+  /// The flags that a stream, an event or a page-locked block was made with.
+  [[nodiscard]] unsigned flags_of(const void* handle);
+
+  // What a program does with CUDA beside Pinrail, on the calling thread.
+  cudaError_t set_device(int device);
+  [[nodiscard]] static int current_device();
+  [[nodiscard]] static bool has_context();
+  static void leave_error(cudaError_t code);  ///< as a failed call of the program's own would
+  [[nodiscard]] static cudaError_t last_error();
+
+ private:
+  friend struct fake_table;
+  struct device_state {
+    bool context = false;
+    int references = 0;
+    core::atomic<int> lost{0};
+    std::uint64_t used_bytes = 0;
+    std::shared_ptr<fake_stream> legacy;
+  };
+  struct allocation {
+    std::byte* base = nullptr;
+    std::uint64_t size_bytes = 0;
+    int device = -1;  ///< -1: page-locked host memory
+    unsigned flags = 0;
+  };
+  struct retired_stream {
+    std::shared_ptr<fake_stream> stream;
+    marker_ptr end;
+  };
+  struct call_record {
+    std::uint64_t count = 0;
+    int device = -1;
+  };
+
+  cudaError_t begin(std::string_view call);
+  cudaError_t bind();  // makes a context where the thread has none; the device's error if it is lost
+  device_state& current();
+
+  cudaError_t allocate(void** memory, std::uint64_t size_bytes, int device, unsigned flags);
+  cudaError_t release(void* memory, bool on_device);
+  const allocation* find(const void* memory, std::uint64_t size_bytes) const;
+
+  std::shared_ptr<fake_stream> stream_of(cudaStream_t handle);
+  std::shared_ptr<fake_event> event_of(cudaEvent_t handle);
+  void order_with_default_stream(fake_stream& stream);
+  std::vector<marker_ptr> mark_all(int device);
+
+  // CUDA's functions, by its names without "cuda".
+  cudaError_t GetDeviceCount(int* count);
+  cudaError_t GetDeviceProperties(cudaDeviceProp* properties, int device);
+  cudaError_t MemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes);
+  cudaError_t Malloc(void** memory, std::size_t size_bytes);
+  cudaError_t Free(void* memory);
+  cudaError_t HostAlloc(void** memory, std::size_t size_bytes, unsigned flags);
+  cudaError_t FreeHost(void* memory);
+  cudaError_t StreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+  cudaError_t StreamDestroy(cudaStream_t stream);
+  cudaError_t StreamSynchronize(cudaStream_t stream);
+  cudaError_t StreamGetDevice(cudaStream_t stream, int* device);
+  cudaError_t EventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+  cudaError_t EventDestroy(cudaEvent_t event);
+  cudaError_t EventRecord(cudaEvent_t event, cudaStream_t stream);
+  cudaError_t StreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+  cudaError_t MemcpyAsync(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind kind,
+                          cudaStream_t stream);
+
+  const options options_;
+  std::mutex mutex_;  // everything below; never held while waiting
+  std::vector<std::unique_ptr<device_state>> devices_;
+  std::map<const std::byte*, allocation> memory_;
+  std::map<const void*, std::shared_ptr<fake_stream>> streams_;
+  std::map<const void*, std::shared_ptr<fake_event>> events_;
+  std::vector<retired_stream> retired_;
+  std::map<std::string, call_record, std::less<>> calls_;
+  std::vector<fault> faults_;
+  bool unloaded_ = false;
+};
+
+}  // namespace pinrail::testing

@@ -1,0 +1,40 @@
+// In a file of its own, so that no compiler inlines one half of a pair of new and delete.
+#include "allocation_counter.hpp"
+
+#include <cstdlib>
+#include <new>
+
+namespace pinrail::tests {
+namespace {
+
+thread_local std::size_t allocations = 0;
+
+void* counted(std::size_t size) noexcept {
+  ++allocations;
+  return std::malloc(size == 0 ? 1 : size);
+}
+
+}  // namespace
+
+std::size_t allocations_so_far() noexcept {
+  return allocations;
+}
+
+}  // namespace pinrail::tests
+
+void* operator new(std::size_t size) {
+  if (void* const p = pinrail::tests::counted(size)) return p;
+  throw std::bad_alloc();
+}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return pinrail::tests::counted(size);
+}
+void operator delete(void* p) noexcept {
+  std::free(p);
+}
+void operator delete(void* p, std::size_t) noexcept {
+  std::free(p);
+}
+void operator delete(void* p, const std::nothrow_t&) noexcept {
+  std::free(p);
+}
