@@ -154,7 +154,7 @@ class block_word {
   [[nodiscard]] bool begin_load() noexcept {
     std::uint64_t seen = word_.load(order::look);
     while (bits(seen).absent()) {
-      if (word_.compare_exchange_weak(seen, seen | bits::loading_bit, order::begin_load, order::look))  // (9)
+      if (word_.compare_exchange_weak(seen, seen | bits::loading_bit, order::begin_load, order::acquire))  // (9)
         return true;
     }
     return false;
@@ -188,7 +188,7 @@ class block_word {
     constexpr std::uint64_t needed = bits::resident_bit | bits::dirty_bit;
     while ((seen & (needed | forbidden)) == needed) {
       const std::uint64_t next = (seen & ~bits::dirty_bit) | bits::writing_back_bit;
-      if (word_.compare_exchange_weak(seen, next, order::begin_load, order::look)) return true;
+      if (word_.compare_exchange_weak(seen, next, order::begin_load, order::acquire)) return true;
     }
     return false;
   }

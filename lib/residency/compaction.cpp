@@ -159,7 +159,7 @@ bool compaction::relocate_one(const std::vector<span_of_pages>& spans, const spa
 result<core::ticket> compaction::move_block(runtime_state& r, std::uint32_t position, page_run from,
                                             const extent& to) noexcept {
   auto& block = r.at(position);
-  devices::status done = enqueue(from, to);
+  devices::status done = enqueue(from, to, r.size_bytes(position));
   result<core::ticket> ticket = done ? state_.timeline().record(stream_) : result<core::ticket>(done.why());
   if (!ticket) {
     // Part of the bytes may have moved over others. The source still has them: the block is absent from now on.
@@ -168,6 +168,7 @@ result<core::ticket> compaction::move_block(runtime_state& r, std::uint32_t posi
     state_.arena().clear_owner(from);
     r.blocks().withdraw(position);
     r.discharge(from.count);
+    r.stats.drop(from.count);
     r.stats.resident_blocks.fetch_sub(1, order::relaxed);
     block.word.abandon_load();
     state_.keep_error(log_level::error, say("block {} of {} was lost while it was moved; it will be loaded again",
@@ -186,7 +187,7 @@ result<core::ticket> compaction::move_block(runtime_state& r, std::uint32_t posi
   return ticket;
 }
 
-devices::status compaction::enqueue(page_run from, const extent& to) noexcept {
+devices::status compaction::enqueue(page_run from, const extent& to, std::uint64_t size_bytes) noexcept {
   auto& timeline = state_.timeline();
   devices::status ok;
   for (const ticket t : to.fences.view())
@@ -195,11 +196,9 @@ devices::status compaction::enqueue(page_run from, const extent& to) noexcept {
   auto& arena = state_.arena();
   const bool overlap = to.run.end() > from.first && from.end() > to.run.first;
   const std::uint64_t step = arena.page_bytes() * (overlap ? from.first - to.run.first : from.count);
-  const std::uint64_t size = arena.page_bytes() * from.count;
-  for (std::uint64_t at = 0; ok && at < size; at += step) {
+  for (std::uint64_t at = 0; ok && at < size_bytes; at += step)
     ok = state_.backend().copy(stream, devices::direction::device_to_device, arena.address(to.run.first) + at,
-                               arena.address(from.first) + at, std::min(step, size - at));
-  }
+                               arena.address(from.first) + at, std::min(step, size_bytes - at));
   return ok;
 }
 

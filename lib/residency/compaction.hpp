@@ -45,7 +45,7 @@ class compaction {
   /// pages are free. On a device error the block is given up, as after a failed load.
   [[nodiscard]] result<core::ticket> move_block(runtime_state& r, std::uint32_t position, page_run from,
                                                 const extent& to) noexcept;
-  [[nodiscard]] devices::status enqueue(page_run from, const extent& to) noexcept;
+  [[nodiscard]] devices::status enqueue(page_run from, const extent& to, std::uint64_t size_bytes) noexcept;
   /// Adds what the block's old pages wait for.
   [[nodiscard]] bool wait_for_block_too(hole& h, const core::block<native_atomics>& block) noexcept;
 

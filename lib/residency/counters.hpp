@@ -31,9 +31,13 @@ struct alignas(core::cache_line_bytes) counters {
   counter stall_ns{0};
   counter moves{0};
   counter resident_blocks{0};
-  counter peak_charged_pages{0};
+  counter held_pages{0};  ///< of blocks that are resident or loading
+  counter peak_held_pages{0};
   counter secondary_evictions{0};
   std::array<counter, eviction_causes> victims{};
+
+  void hold(std::uint64_t pages) noexcept { raise(peak_held_pages, held_pages.fetch_add(pages, core::order::relaxed) + pages); }
+  void drop(std::uint64_t pages) noexcept { held_pages.fetch_sub(pages, core::order::relaxed); }
 };
 
 }  // namespace pinrail::residency

@@ -10,6 +10,8 @@ namespace order = core::order;
 
 namespace {
 
+using departure = runtime_state::departure;
+
 bool is_live(const runtime_state& r) noexcept { return r.state.load() == runtime_state::phase::live; }
 
 /// Brackets of reservations in traces, by epoch: a replaced one ends where the next begins.
@@ -180,11 +182,13 @@ result<granted_share> enter_guest(runtime_state& r) noexcept {
 void leave_guest(runtime_state& r) noexcept {
   scheduler_state& s = r.owner();
   // Before the entry says "no guest": whoever publishes a block of it afterwards sees that it must leave.
-  r.leaving.store(1, order::release);
+  r.leaving.store(departure::begun, order::release);
   const auto left = s.table().leave_guest(scheduler_state::entry_of(r));
   if (left.what == core::verdict::granted && left.now.kind == core::holder::none && !s.halted()) {
     const scheduler_state::reading inside(s);
-    evict_all(s, r, eviction_cause::guest_exit);
+    auto begun = departure::begun;
+    if (evict_all(s, r, eviction_cause::guest_exit) != 0)
+      r.leaving.compare_exchange_strong(begun, departure::straggling, order::acq_rel, order::relaxed);
   }
   s.progress().notify();
 }

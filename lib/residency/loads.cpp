@@ -17,6 +17,7 @@ void submit(scheduler_state& s, load_job* job, runtime_state& r, std::uint32_t p
   job->prefetch = prefetch;
   job->demanded.store(prefetch ? 0 : 1, order::relaxed);
   s.arena().set_owner(room.run, {r.index(), position});
+  r.stats.hold(room.run.count);
   r.extra(position).job.store(job, order::release);
   s.trace_used();
   s.moves().submit(job);

@@ -36,12 +36,9 @@ void move_cursor(runtime_state& r, pass_state& p, std::uint32_t position, bool b
   core::pass_cursor& c = p.cursor;
   if (c.kind == pass_kind::ordered) {
     c.done = core::walk::rank(position, r.blocks().size(), c.now) + behind;
-  } else if (c.kind == pass_kind::listed) {
-    if (!p.list->contains(position)) return;
+  } else if (c.kind == pass_kind::listed && p.list->contains(position)) {
     const std::uint32_t length = p.list->length();
     c.done = (c.done % length + p.list->distance(position, c.done % length)) % length + behind;
-  } else {
-    r.blocks().touch(position);
   }
 }
 
@@ -169,7 +166,7 @@ result<pass_state*> open_pass(runtime_state& r, stream_ref stream, const pass_op
   p.pace_mark_ns = s.now_ns();
   p.pace_mark_uses = p.uses();
   if (c.kind == pass_kind::ordered) r.blocks().note_pass_begin(c.now);
-  r.leaving.store(0, order::release);
+  r.leaving.store(runtime_state::departure::none, order::release);
   prefetch_ahead(s, r, p);
   return &p;
 }
@@ -195,7 +192,11 @@ result<void> begin_use(runtime_state& r, pass_state& p, std::uint32_t position, 
   if (outcome) {
     s.pump();
     const auto pinned = block.word.pin();
-    if (pinned == core::pin_outcome::waiting) outcome = wait_for_block(s, r, p, position, trace_id);
+    if (pinned == core::pin_outcome::waiting) {
+      outcome = wait_for_block(s, r, p, position, trace_id);
+    } else if (p.cursor.kind == pass_kind::data_dependent) {
+      r.blocks().touch(position);  // a second use: one alone gives no second chance
+    }
     if (pinned == core::pin_outcome::refused) {
       outcome = failure{.code = errc::limit};
     } else {

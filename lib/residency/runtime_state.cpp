@@ -28,7 +28,6 @@ bool runtime_state::try_charge(std::uint64_t pages, std::uint64_t limit) noexcep
   do {
     if (seen + pages > limit) return false;
   } while (!charged_.compare_exchange_weak(seen, seen + pages, order::acq_rel, order::relaxed));
-  raise(stats.peak_charged_pages, seen + pages);
   return true;
 }
 

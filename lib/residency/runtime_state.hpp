@@ -35,6 +35,13 @@ class runtime_state {
   /// What happens to the runtime as a whole.
   enum class phase : std::uint32_t { live, removing, removed };
 
+  /// After a guest's exit.
+  enum class departure : std::uint32_t {
+    none,
+    begun,      ///< the exit evicts; what is published from now on is evicted at once
+    straggling  ///< something could not leave yet: the transfer thread goes on
+  };
+
   runtime_state(std::shared_ptr<scheduler_state> owner, std::uint32_t index, std::string name, model blocks,
                 std::vector<std::uint64_t> pages);
 
@@ -71,7 +78,7 @@ class runtime_state {
   // ---- states -----------------------------------------------------------------------------------------------
   core::atomic<phase> state{phase::live};
   /// Its last guest scope has ended: blocks leave as soon as they can.
-  core::atomic<std::uint32_t> leaving{0};
+  core::atomic<departure> leaving{departure::none};
   counters stats;
 
  private:

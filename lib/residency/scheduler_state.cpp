@@ -153,12 +153,29 @@ void scheduler_state::await_readers() noexcept {
   while (!gate_.drained()) std::this_thread::yield();
 }
 
+/// Rounds, because the queue of requests is bounded and a write may fail for once. What is still dirty then is lost,
+/// and reported.
 void scheduler_state::write_back_all() noexcept {
-  const std::lock_guard lock(registry_);
-  for (const auto& r : registered_)
-    for (std::uint32_t p = 0; p < r->blocks().size(); ++p)
-      if (r->at(p).word.load().dirty()) transfers_->request_write_back(*r, p);
-  transfers_->drain();
+  constexpr int failing_rounds = 3;
+  std::uint64_t before = UINT64_MAX;
+  for (int failures = 0; failures < failing_rounds;) {
+    std::uint64_t dirty = 0;
+    {
+      const std::lock_guard lock(registry_);
+      for (const auto& r : registered_)
+        for (std::uint32_t p = 0; p < r->blocks().size(); ++p) {
+          const auto word = r->at(p).word.load();
+          if (!word.dirty() && !word.writing_back()) continue;
+          ++dirty;
+          transfers_->request_write_back(*r, p, true);
+        }
+    }
+    if (dirty == 0) return;
+    transfers_->drain();
+    if (dirty >= before) ++failures;
+    before = dirty;
+  }
+  keep_error(log_level::error, say("the scheduler ended with {} dirty block(s) that could not be written back", before));
 }
 
 // ---- budget -------------------------------------------------------------------------------------------------

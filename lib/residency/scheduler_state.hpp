@@ -115,7 +115,7 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
   // ---- ending and failing -----------------------------------------------------------------------------------
   /// Its last guest scope has ended, and nothing uses it since.
   [[nodiscard]] bool should_leave(const runtime_state& r) const noexcept {
-    return r.leaving.load(core::order::acquire) != 0 && read(r).kind == core::holder::none &&
+    return r.leaving.load(core::order::acquire) != runtime_state::departure::none && read(r).kind == core::holder::none &&
            r.blocks().live_passes().live() == 0;
   }
 

@@ -10,6 +10,7 @@
 
 #include "core/atomic.hpp"
 #include "pinrail/units.hpp"
+#include "residency/run_in_arena.hpp"
 
 namespace pinrail::residency {
 namespace order = core::order;
@@ -97,12 +98,14 @@ void staging::start(std::uint32_t slab) noexcept {
   }
   parts_->inside.fetch_add(1, order::relaxed);
   parts_->started.bounded_push(slab);
-  // The task takes its slab from the queue and not from the closure: the queue is what orders the two threads.
-  parts_->arena.enqueue([this] {
-    std::uint32_t mine = 0;
-    if (parts_->started.pop(mine)) run(mine);
-    parts_->inside.fetch_sub(1, order::release);
-  });
+  run_in_arena<staging, &staging::run_next>(parts_->arena, *this);
+}
+
+/// Takes its slab from the queue and not from the closure: the queue is what orders the two threads.
+void staging::run_next() noexcept {
+  std::uint32_t mine = 0;
+  if (parts_->started.pop(mine)) run(mine);
+  parts_->inside.fetch_sub(1, order::release);
 }
 
 void staging::run(std::uint32_t slab) noexcept {

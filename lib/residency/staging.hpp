@@ -57,6 +57,7 @@ class staging {
 
  private:
   struct parts;
+  void run_next() noexcept;
   void run(std::uint32_t slab) noexcept;
 
   devices::backend& device_;

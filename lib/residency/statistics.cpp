@@ -55,8 +55,8 @@ runtime_statistics statistics_of(const scheduler_state& s, const runtime_state& 
   out.share_bytes = s.to_bytes(grant.share_pages);
   out.guards = s.rules(r).load().guards();
   out.resident_blocks = read(c.resident_blocks);
-  out.resident_bytes = s.to_bytes(r.charged_pages());
-  out.peak_resident_bytes = s.to_bytes(read(c.peak_charged_pages));
+  out.resident_bytes = s.to_bytes(read(c.held_pages));
+  out.peak_resident_bytes = s.to_bytes(read(c.peak_held_pages));
   out.stalls = read(c.misses);
   const std::uint64_t uses = r.uses();
   out.hits = uses > out.stalls ? uses - out.stalls : 0;

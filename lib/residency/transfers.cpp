@@ -99,8 +99,8 @@ void transfers::promote(runtime_state& r, std::uint32_t position) noexcept {
   if (job != nullptr && job->demanded.exchange(1, order::relaxed) == 0) wake();
 }
 
-void transfers::request_write_back(runtime_state& r, std::uint32_t position) noexcept {
-  write_backs_.request(r, position);
+void transfers::request_write_back(runtime_state& r, std::uint32_t position, bool at_once) noexcept {
+  write_backs_.request(r, position, at_once);
   wake();
 }
 
@@ -141,11 +141,12 @@ void transfers::prepare(load_job& job) noexcept {
   job.begun = false;
   job.why = {};
   job.last = {};
-  job.direct = source.pinned_block(job.position);
-  // A simulated device has no bytes: nothing is read, and only the time of the copy passes.
-  const bool staged = job.direct == nullptr && state_.threaded();
+  // A simulated device has no bytes: nothing is read, any address will do, and only the time of the copy passes.
+  static constexpr std::byte nothing{};
+  job.direct = state_.threaded() ? source.pinned_block(job.position) : &nothing;
   const std::uint64_t size = job.runtime->size_bytes(job.position);
-  job.chunks = staged ? source.chunk_count(job.position) : static_cast<std::uint32_t>((size - 1) / chunk_bytes_ + 1);
+  job.chunks = job.direct == nullptr ? source.chunk_count(job.position)
+                                     : static_cast<std::uint32_t>((size - 1) / chunk_bytes_ + 1);
   state_.trace(trace_kind::load_begin, job.runtime, job.position);
 }
 
@@ -212,8 +213,7 @@ bool transfers::issue() noexcept {
         did = true;
         continue;
       }
-      const bool staged = job->direct == nullptr && state_.threaded();
-      did |= staged ? issue_reads(*job) : issue_direct(*job);
+      did |= job->direct == nullptr ? issue_reads(*job) : issue_direct(*job);
     }
   }
   return did;
@@ -277,8 +277,7 @@ void transfers::submit_chunk(load_job& job, const std::byte* from, std::span<con
   for (const sources::piece& p : pieces) {
     if (!ok) break;
     ok = state_.backend().copy(state_.timeline().handle(copy_stream_), devices::direction::host_to_device,
-                               to + p.block_offset_bytes, from == nullptr ? nullptr : from + p.slab_offset_bytes,
-                               p.size_bytes);
+                               to + p.block_offset_bytes, from + p.slab_offset_bytes, p.size_bytes);
     size += p.size_bytes;
   }
   // Also after a failure: pieces that are in the stream still read the slab and write the room.
@@ -347,6 +346,7 @@ void transfers::give_up(load_job& job) noexcept {
     state_.keep_error(log_level::error, say("{} bytes of device memory are out of use after a failed load",
                                             state_.to_bytes(job.room.run.count)));
   r.discharge(job.room.run.count);
+  r.stats.drop(job.room.run.count);
   count(r.stats.failed_loads);
   auto& extra = r.extra(job.position);
   extra.failure.store(std::uint64_t{static_cast<std::uint8_t>(job.why.code)} << 32 |
@@ -375,7 +375,9 @@ bool transfers::upkeep() noexcept {
   }
   const scheduler_state::reading inside(state_);
   state_.for_each_runtime([&](runtime_state& r) {
-    if (r.charged_pages() != 0 && state_.should_leave(r)) evict_all(state_, r, eviction_cause::guest_exit);
+    if (r.leaving.load(order::acquire) == runtime_state::departure::straggling && r.charged_pages() != 0 &&
+        state_.should_leave(r))
+      evict_all(state_, r, eviction_cause::guest_exit);
   });
   trim_to_watermark();
   return reaped;

@@ -42,7 +42,7 @@ class transfers {
   void submit(load_job* job) noexcept;
   /// Someone waits for this block.
   void promote(runtime_state& r, std::uint32_t position) noexcept;
-  void request_write_back(runtime_state& r, std::uint32_t position) noexcept;
+  void request_write_back(runtime_state& r, std::uint32_t position, bool at_once = false) noexcept;
   void request_compaction(const room_request& r) noexcept;
   void wake() noexcept { signal_.notify(); }
 

@@ -17,9 +17,9 @@ std::optional<core::victim> choose_victim(scheduler_state& s, const room_request
       best.consider(r.index(), r.blocks());
     }
   });
-  if (!best.best() && best.best_dirty())
-    if (runtime_state* r = s.runtime_at(best.best_dirty()->runtime))
-      s.moves().request_write_back(*r, best.best_dirty()->position);
+  const auto& dirty = best.best_dirty();
+  if (dirty && (!best.best() || best.best()->worth < dirty->worth))
+    if (runtime_state* r = s.runtime_at(dirty->runtime)) s.moves().request_write_back(*r, dirty->position);
   return best.best();
 }
 
@@ -49,6 +49,7 @@ bool evict_block(scheduler_state& s, runtime_state& r, std::uint32_t position, c
   s.arena().clear_owner(out.run);
   r.blocks().withdraw(position);
   r.discharge(out.run.count);
+  r.stats.drop(out.run.count);
   r.stats.resident_blocks.fetch_sub(1, core::order::relaxed);
   count(r.stats.victims[static_cast<std::size_t>(cause)]);
   if (who == core::requester::other_extreme && rules.load().secondary()) {

@@ -44,7 +44,8 @@ inline void read_fences(const core::block<native_atomics>& block, fence_set& out
   for (std::size_t i = 0; i < block.uses.capacity; ++i) (void)out.add(block.uses.read(i));
 }
 
-/// The best victim now. If there is only a dirty one, asks for it to be written back. Inside a `reading`.
+/// The best victim now. A dirty block that would be better is written back in the background, to be one later.
+/// Inside a `reading`.
 [[nodiscard]] std::optional<core::victim> choose_victim(scheduler_state& s, const room_request& request) noexcept;
 
 /// Evicts one block if the protocol allows it: its pages are then the caller's, held and charged to the budget.

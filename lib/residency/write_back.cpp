@@ -15,9 +15,9 @@ constexpr std::uint64_t retry_after_ns = 10'000'000;
 write_backs::write_backs(scheduler_state& s, staging& slabs, std::uint32_t stream)
     : state_(s), slabs_(slabs), stream_(stream), incoming_(most_requests) {}
 
-void write_backs::request(runtime_state& r, std::uint32_t position) noexcept {
+void write_backs::request(runtime_state& r, std::uint32_t position, bool at_once) noexcept {
   const std::uint64_t failed_ns = r.extra(position).write_back_failed_ns.load(order::relaxed);
-  if (failed_ns != 0 && state_.now_ns() < failed_ns + retry_after_ns) return;
+  if (!at_once && failed_ns != 0 && state_.now_ns() < failed_ns + retry_after_ns) return;
   if (!r.at(position).word.begin_write_back()) return;
   pending_.fetch_add(1, order::acq_rel);
   if (incoming_.bounded_push({&r, position})) return;

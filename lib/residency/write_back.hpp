@@ -22,17 +22,17 @@ class write_backs {
  public:
   write_backs(scheduler_state& s, staging& slabs, std::uint32_t stream);
 
-  /// Any thread. Does nothing if the block isn't dirty, or is being written back, or failed a moment ago.
-  void request(runtime_state& r, std::uint32_t position) noexcept;
+  /// Any thread. Does nothing if the block isn't dirty, or is being written back, or, unless `at_once`, if its last
+  /// write-back failed a moment ago.
+  void request(runtime_state& r, std::uint32_t position, bool at_once) noexcept;
+
+  /// Any thread. Has every request ended?
+  [[nodiscard]] bool idle() const noexcept { return pending_.load(core::order::acquire) == 0; }
 
   // ---- transfer thread --------------------------------------------------------------------------------------
   bool step() noexcept;
   /// A slab whose write task is done.
   void finish_task(std::uint32_t slab) noexcept;
-  [[nodiscard]] bool idle() const noexcept {
-    return active_.empty() && pending_.load(core::order::acquire) == 0;
-  }
-  [[nodiscard]] bool wants_slab() const noexcept { return !active_.empty(); }
 
  private:
   struct job {

@@ -1,7 +1,10 @@
 #include "device/simulated/backend.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <array>
+#include <cerrno>
 #include <cstdint>
 #include <random>
 #include <utility>
@@ -56,6 +59,15 @@ TEST_F(simulated_device, tells_what_it_is) {
   EXPECT_EQ(device.wrap_stream(this).code(), errc::not_supported);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(arena) % 4096, 0u);
   EXPECT_EQ(device.allocate_arena(1).code(), errc::out_of_memory);
+}
+
+TEST_F(simulated_device, the_arena_can_not_be_touched) {
+  std::array<int, 2> pipe_ends{};
+  ASSERT_EQ(::pipe(pipe_ends.data()), 0);
+  EXPECT_EQ(::write(pipe_ends[1], arena, 1), -1);
+  EXPECT_EQ(errno, EFAULT);
+  ::close(pipe_ends[0]);
+  ::close(pipe_ends[1]);
 }
 
 TEST_F(simulated_device, time_stands_still_unless_moved) {
@@ -119,6 +131,18 @@ TEST_F(simulated_device, a_wait_holds_later_work) {
   launch(a, 700);
   record(e, a);
   launch(a, 9000);
+  wait(b, e);
+  launch(b, 1);
+  EXPECT_EQ(end_of(b), 701u);
+}
+
+TEST_F(simulated_device, a_wait_for_what_is_over_holds_nothing_and_hurries_nothing) {
+  const stream_handle a = make_stream();
+  const stream_handle b = make_stream();
+  const event_handle e = make_event();
+  launch(a, 10);
+  record(e, a);
+  launch(b, 700);
   wait(b, e);
   launch(b, 1);
   EXPECT_EQ(end_of(b), 701u);

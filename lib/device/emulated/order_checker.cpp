@@ -163,26 +163,25 @@ void order_checker::apply(const request& asked, const vector_clock& known) {
   bool reported = false;
   for (shadow_map::piece& piece : pieces) {
     if (!reported) reported = report_conflict(asked, known, piece);
-    if (asked.who.what == toucher::host) {
-      // Whatever is enqueued from now on comes after it.
-      if (asked.way == access::write) piece.last = {};
-    } else if (asked.way == access::write) {
+    if (asked.way == access::write) {
       piece.last.note_write(asked.who);
     } else {
       piece.last.note_read(asked.who, known);
     }
   }
+  // What the host did is over; whatever is enqueued from now on comes after it.
+  if (asked.who.what == toucher::host) return;
   shadows_.assign(pieces);
   if (shadows_.size() > next_sweep_) bound_memory();
 }
 
 void order_checker::bound_memory() {
   shadows_.forget(host_);
-  if (shadows_.size() > most_ranges) {
+  if (shadows_.size() > most_ranges_) {
     shadows_.clear();
     forgot_ranges_ = true;
   }
-  next_sweep_ = std::clamp<std::size_t>(2 * shadows_.size(), 1024, most_ranges);
+  next_sweep_ = std::clamp(2 * shadows_.size(), std::min(first_sweep, most_ranges_), most_ranges_);
 }
 
 // ---- findings ---------------------------------------------------------------------------------------------
@@ -243,7 +242,7 @@ std::vector<std::string> order_checker::violations() const {
     all.push_back(
         fmt::format("more than {} ranges of memory were in use at once, so the order checker forgot "
                     "earlier accesses",
-                    most_ranges));
+                    most_ranges_));
   }
   return all;
 }

@@ -36,8 +36,9 @@ class order_checker {
   enum class memory : std::uint8_t { device, pinned };
 
   static constexpr std::size_t kept_violations = 64;
-  /// Ranges that may be remembered at once; at more, everything is forgotten, and `violations` says so.
-  static constexpr std::size_t most_ranges = 1u << 18;
+
+  /// Remembers at most `most_ranges` ranges of memory; at more, it forgets all, and `violations` says so.
+  explicit order_checker(std::size_t most_ranges = 1u << 18) : most_ranges_(most_ranges) {}
 
   // ---- streams --------------------------------------------------------------------------------------------
   /// The one call that throws, std::bad_alloc.
@@ -71,6 +72,8 @@ class order_checker {
  private:
   using address = shadow_map::address;
 
+  static constexpr std::size_t first_sweep = 1024;
+
   struct region {
     memory kind;
     std::uint64_t size_bytes;
@@ -96,13 +99,14 @@ class order_checker {
   [[nodiscard]] const std::pair<const address, region>* region_of(address at) const noexcept;
   [[nodiscard]] std::string describe(const request& asked, address begin, address end) const;
 
+  const std::size_t most_ranges_;
   mutable std::mutex mutex_;
   std::vector<vector_clock> streams_;
   vector_clock host_;
   std::map<address, region> regions_;
   std::uint64_t pinned_blocks_ = 0;
   shadow_map shadows_;
-  std::size_t next_sweep_ = 1024;  ///< ranges at which to look for some to forget
+  std::size_t next_sweep_ = first_sweep;  ///< ranges at which to look for some to forget
   std::vector<std::string> found_;
   std::uint64_t not_kept_ = 0;
   bool ran_out_of_memory_ = false;

@@ -1,0 +1,99 @@
+// A load that fits by bytes after evicting or moving what is not in use does not fail for fragmentation.
+#include "support/rig.hpp"
+
+namespace pinrail::test {
+namespace {
+
+constexpr std::uint64_t unit = 64_KiB;
+
+/// Fills memory with small blocks and protects every other one: half of the memory is free or evictable, and no two
+/// pages of it adjoin beyond one block.
+struct fragmentation : testing::Test {
+  rig r{{.vram_budget = 16 * unit, .high_watermark = 1, .load_deadline = std::chrono::seconds(10)}};
+  named_runtime small = r.add("small", 16, unit);
+  named_runtime large = r.add("large", 2, 6 * unit);
+  stream s = r.device().create_stream();
+  void TearDown() override { s.synchronize(); }
+};
+
+TEST_F(fragmentation, a_window_of_neighbours_is_evicted_when_it_is_possible) {
+  r.run(small);
+  r.run(large, {0}, {.prefetch_blocks = 0});
+  EXPECT_TRUE(large.handle.is_resident(0));
+  EXPECT_EQ(small.handle.statistics().victims_total(), 6u) << "as few as will do";
+  EXPECT_EQ(small.handle.statistics().moves, 0u);
+}
+
+TEST_F(fragmentation, protected_blocks_move_together) {
+  r.run(small);
+  auto guard = small.handle.protect_blocks({0, 2, 4, 6, 8, 10, 12, 14});
+  r.run(large, {0}, {.prefetch_blocks = 0});
+  EXPECT_TRUE(large.handle.is_resident(0));
+  EXPECT_GT(small.handle.statistics().moves, 0u);
+  for (block_index b = 0; b < 16; b += 2) EXPECT_TRUE(small.handle.is_resident(b)) << b;
+  r.run(small, {0, 2, 4, 6, 8, 10, 12, 14}, {.prefetch_blocks = 0});  // their bytes are right where they are now
+  EXPECT_EQ(small.handle.statistics().loads, 16u) << "nothing was loaded again";
+}
+
+TEST_F(fragmentation, reserved_and_kept_blocks_move_too) {
+  auto kept = r.add("kept", 4, unit);
+  auto filler = r.add("filler", 8, unit);
+  for (block_index b = 0; b < 4; ++b) {
+    r.run(kept, {b}, {.prefetch_blocks = 0});
+    r.run(filler, {2 * b, 2 * b + 1}, {.prefetch_blocks = 0});
+  }
+  auto rest = r.sched().budget().reserve_bytes(4 * unit, "workspace", {.with_memory = true});
+  auto guard = kept.handle.keep_resident();
+  r.run(large, {1}, {.prefetch_blocks = 0});
+  EXPECT_TRUE(large.handle.is_resident(1));
+  EXPECT_EQ(r.resident(kept).size(), 4u);
+  r.run(kept);
+  EXPECT_EQ(kept.handle.statistics().loads, 4u);
+}
+
+TEST_F(fragmentation, blocks_move_while_their_kernels_still_run) {
+  r.run(small);
+  gate held;
+  {
+    auto pass = small.handle.managed_forward(s, {.prefetch_blocks = 0});
+    held.hold(s);
+    for (block_index b = 0; b < 16; b += 2) r.check(pass.use(b), small, s);
+  }
+  auto guard = small.handle.protect_blocks({0, 2, 4, 6, 8, 10, 12, 14});
+  const stream t = r.device().create_stream();
+  {
+    auto pass = large.handle.managed_forward(t, {.prefetch_blocks = 0});
+    r.check(pass.use(0), large, t);  // moved and loaded, on the device behind the kernels that wait
+  }
+  r.run(small, {}, {});
+  EXPECT_GT(small.handle.statistics().moves, 0u);
+  held.open();
+  t.synchronize();
+}
+
+TEST_F(fragmentation, blocks_in_use_stay_and_others_go_around_them) {
+  r.run(small);
+  auto pass = small.handle.managed_forward(s, {.prefetch_blocks = 0});
+  auto first = pass.use(5);  // two blocks that can't move: five units before, nine between them
+  auto second = pass.use(15);
+  const void* where = first.device_ptr();
+  auto guard = small.handle.protect_blocks({1, 3, 7, 9, 11, 13});
+  r.run(large, {0}, {.prefetch_blocks = 0});
+  EXPECT_EQ(first.device_ptr(), where);
+  r.check(first, small, s);
+  r.check(second, small, s);
+  EXPECT_TRUE(large.handle.is_resident(0));
+  for (const block_index b : {1, 3, 5, 7, 9, 11, 13, 15}) EXPECT_TRUE(small.handle.is_resident(b)) << b;
+}
+
+TEST_F(fragmentation, eight_threads_mix_sizes_under_pressure) {
+  auto odd = r.add("odd", {5000, 3 * unit, unit / 2, 2 * unit + 1, unit, 4 * unit, 7000, unit});
+  auto guard = odd.handle.protect_blocks({2, 6});
+  on_threads(8, [&](int t) {
+    const std::vector<const named_runtime*> all{&small, &large, &odd};
+    for (int i = 0; i < 8; ++i) r.run(*all[static_cast<std::size_t>(t + i) % 3]);
+  });
+}
+
+}  // namespace
+}  // namespace pinrail::test

@@ -1,0 +1,174 @@
+// Rule 11: dirty blocks are written back before their memory is reused; a failed write-back keeps the block and reports
+// the error; a failed load leaves the block absent and retryable, and gives every byte back.
+#include "support/rig.hpp"
+
+namespace pinrail::test {
+namespace {
+
+constexpr std::uint64_t block_bytes = 256_KiB;
+
+/// A source in memory whose reads and writes can be made to fail.
+struct fickle_source {
+  std::vector<std::vector<std::byte>> bytes;
+  core::atomic<int> failing_reads{0};
+  core::atomic<int> failing_writes{0};
+
+  fickle_source(std::size_t blocks, std::uint64_t size_bytes) : bytes(blocks, std::vector<std::byte>(size_bytes)) {}
+
+  [[nodiscard]] model as_model() {
+    std::vector<block_info> infos;
+    for (std::size_t b = 0; b < bytes.size(); ++b) infos.push_back({"block." + std::to_string(b), bytes[b].size(), {}});
+    return model_from_callback(
+        infos,
+        [this](block_index b, std::uint64_t at, std::span<std::byte> to) {
+          if (failing_reads.load(core::order::relaxed) > 0) return failing_reads.fetch_sub(1, core::order::relaxed) <= 0;
+          std::memcpy(to.data(), bytes[b].data() + at, to.size());
+          return true;
+        },
+        [this](block_index b, std::uint64_t at, std::span<const std::byte> from) {
+          if (failing_writes.load(core::order::relaxed) > 0) return failing_writes.fetch_sub(1, core::order::relaxed) <= 0;
+          std::memcpy(bytes[b].data() + at, from.data(), from.size());
+          return true;
+        });
+  }
+};
+
+void write_on_device(pass_options options, const runtime& r, block_index b, stream_ref s, std::byte value) {
+  auto pass = r.managed_forward(s, options);
+  auto held = pass.use(b);
+  held.mark_dirty();
+  void* data = held.device_ptr();
+  const std::uint64_t size = held.size_bytes();
+  const emulated::access touched{data, size, true};
+  emulated::launch(s, [=] { std::memset(data, static_cast<int>(value), size); }, {&touched, 1});
+}
+
+struct rule_11 : testing::Test {
+  fickle_source source{3, block_bytes};  // outlives the scheduler, which writes back at its end
+  rig r{{.vram_budget = 4 * block_bytes, .high_watermark = 1, .load_deadline = std::chrono::seconds(5)}};
+  runtime mine = r.sched().add_runtime("mine", source.as_model());
+  named_runtime other = r.add("other", 8, block_bytes);
+  stream s = r.device().create_stream();
+  pass_options one_by_one{.prefetch_blocks = 0, .wraps = false};
+
+  [[nodiscard]] bool source_has(block_index b, std::byte value) const {
+    return std::all_of(source.bytes[b].begin(), source.bytes[b].end(), [value](std::byte x) { return x == value; });
+  }
+};
+
+TEST_F(rule_11, a_dirty_block_is_written_back_before_its_memory_is_used_again) {
+  write_on_device(one_by_one, mine, 1, s, std::byte{7});
+  EXPECT_TRUE(eventually([&] {
+    r.run(other);
+    return !mine.is_resident(1);
+  }));
+  EXPECT_TRUE(source_has(1, std::byte{7}));
+  EXPECT_EQ(mine.statistics().written_back, 1u);
+  write_on_device(one_by_one, mine, 1, s, std::byte{9});
+  r.finish();
+  EXPECT_TRUE(source_has(1, std::byte{9})) << "the end of the scheduler writes back too";
+}
+
+TEST_F(rule_11, what_comes_back_is_what_was_written) {
+  write_on_device(one_by_one, mine, 0, s, std::byte{3});
+  r.run(other);
+  auto pass = mine.managed_forward(s, one_by_one);
+  auto held = pass.use(0);
+  const auto* data = static_cast<const std::byte*>(held.device_ptr());
+  const emulated::access touched{data, held.size_bytes(), false};
+  core::atomic<int> wrong{0};
+  emulated::launch(s, [&, data] { wrong.store(data[0] != std::byte{3} || data[block_bytes - 1] != std::byte{3}, core::order::relaxed); },
+                   {&touched, 1});
+  s.synchronize();
+  EXPECT_EQ(wrong.load(core::order::relaxed), 0);
+}
+
+TEST_F(rule_11, a_failed_write_back_keeps_the_block_and_reports) {
+  write_on_device(one_by_one, mine, 1, s, std::byte{7});
+  source.failing_writes.store(1, core::order::relaxed);
+  EXPECT_TRUE(eventually([&] {
+    r.run(other);  // the first attempt fails, a later one succeeds
+    return r.logged("could not be written back");
+  }));
+  EXPECT_NE(r.sched().first_error().value_or("").find("mine"), std::string::npos);
+  r.run(other);
+  r.finish();
+  EXPECT_TRUE(source_has(1, std::byte{7}));
+}
+
+TEST_F(rule_11, while_it_cant_be_written_back_it_is_no_victim) {
+  write_on_device(one_by_one, mine, 1, s, std::byte{7});
+  source.failing_writes.store(1000000, core::order::relaxed);
+  r.run(other);
+  EXPECT_TRUE(mine.is_resident(1));
+  auto guard = other.handle.keep_resident();
+  const error e = caught([&] {
+    r.run(other, {0, 1, 2, 3}, {.prefetch_blocks = 0, .wraps = false, .load_deadline = std::chrono::milliseconds(100)});
+  });
+  EXPECT_EQ(e.code(), errc::no_victim);
+  EXPECT_NE(std::string(e.what()).find("not written back"), std::string::npos) << e.what();
+  source.failing_writes.store(0, core::order::relaxed);
+}
+
+TEST_F(rule_11, a_block_dirtied_again_during_its_write_back_is_written_again) {
+  for (int i = 0; i < 20; ++i) {
+    write_on_device(one_by_one, mine, 1, s, static_cast<std::byte>(2 * i));
+    std::thread evictor([&] { r.run(other); });
+    write_on_device(one_by_one, mine, 1, s, static_cast<std::byte>(2 * i + 1));
+    evictor.join();
+  }
+  s.synchronize();
+  r.finish();
+  EXPECT_TRUE(source_has(1, std::byte{39}));
+}
+
+TEST_F(rule_11, a_read_only_source_refuses_dirty_blocks) {
+  auto pass = other.handle.managed_forward(s, one_by_one);
+  auto held = pass.use(0);
+  EXPECT_EQ(caught([&] { held.mark_dirty(); }).code(), errc::read_only);
+}
+
+TEST_F(rule_11, a_failed_load_leaves_the_block_absent_retryable_and_gives_every_byte_back) {
+  source.failing_reads.store(1, core::order::relaxed);
+  auto pass = mine.managed_forward(s, one_by_one);
+  const error e = caught([&] { (void)pass.use(2); });
+  EXPECT_EQ(e.code(), errc::io_error);
+  EXPECT_FALSE(mine.is_resident(2));
+  EXPECT_EQ(r.sched().statistics().used_bytes, 0u);
+  EXPECT_EQ(mine.statistics().failed_loads, 1u);
+  EXPECT_EQ(mine.statistics().resident_bytes, 0u);
+  EXPECT_EQ(pass.use(2).block(), 2u) << "the retry works";
+}
+
+TEST_F(rule_11, a_device_call_that_fails_fails_the_load_and_no_more) {
+  for (const auto where : {emulated::call::copy_host_to_device, emulated::call::record_event, emulated::call::wait_event}) {
+    for (const errc code : {errc::device_error, errc::out_of_memory}) {
+      emulated::inject(r.device(), {.where = where, .after = 0, .code = code});
+      for (int attempt = 0; attempt < 3; ++attempt) {
+        try {
+          r.run(other);
+          break;
+        } catch (const error& e) {
+          EXPECT_EQ(e.code(), code);
+        }
+      }
+      emulated::clear_faults(r.device());
+      r.run(other);
+    }
+  }
+  auto guard = other.handle.protect_blocks({});
+  EXPECT_EQ(r.wrong_blocks(), 0u);
+}
+
+TEST_F(rule_11, a_lost_device_poisons_the_scheduler_with_a_clear_message) {
+  emulated::inject(r.device(), {.where = emulated::call::copy_host_to_device, .after = 0, .code = errc::device_lost});
+  const error e = caught([&] { r.run(other); });
+  EXPECT_EQ(e.code(), errc::device_lost);
+  EXPECT_NE(std::string(e.what()).find("device was lost"), std::string::npos) << e.what();
+  EXPECT_EQ(caught([&] { (void)other.handle.managed_forward(s); }).code(), errc::device_lost);
+  EXPECT_EQ(caught([&] { (void)other.handle.keep_resident(); }).code(), errc::device_lost);
+  EXPECT_EQ(other.handle.try_reserve_for_resident().code(), errc::device_lost);
+}
+
+}  // namespace
+}  // namespace pinrail::test
