@@ -9,9 +9,20 @@ namespace pinrail::residency {
 namespace order = core::order;
 using kind = span_of_pages::kind;
 
-void compaction::request(const room_request& r) noexcept {
+namespace {
+
+std::uint64_t pack(const room_request& r) noexcept {
   const std::uint64_t runtime = r.runtime != nullptr ? r.runtime->index() + std::uint64_t{1} : 0;
-  wanted_.store(runtime << 32 | r.pages, order::release);
+  return runtime << 32 | r.pages;
+}
+
+}  // namespace
+
+void compaction::request(const room_request& r) noexcept { wanted_.store(pack(r), order::release); }
+
+void compaction::withdraw(const room_request& r) noexcept {
+  std::uint64_t mine = pack(r);
+  wanted_.compare_exchange_strong(mine, 0, order::acq_rel, order::relaxed);
 }
 
 bool compaction::step() noexcept {
@@ -24,13 +35,12 @@ bool compaction::step() noexcept {
     r.runtime = state_.runtime_at(static_cast<std::uint32_t>(wanted >> 32) - 1);
     if (r.runtime == nullptr) return false;
   }
-  const auto& budget = state_.arena().budget();
-  if (state_.arena().has_free_run(r.pages)) return false;  // not for want of contiguous memory
   const auto& spans = snapshot(state_, r);
+  if (cheapest_window(spans, r.pages)) return false;  // who waits can help itself
   std::uint64_t available = 0;
   for (const span_of_pages& s : spans)
     if (s.what == kind::free || s.what == kind::evictable) available += s.run.count;
-  if (available < r.pages || r.pages > budget.capacity()) return false;
+  if (available < r.pages) return false;  // not for want of contiguous memory
   const auto w = cheapest_slide(spans, r.pages);
   const bool changed = w ? slide(spans, *w, r) : relocate(spans, r);
   if (changed) state_.progress().notify();

@@ -27,6 +27,8 @@ class compaction {
 
   /// Any thread. A later request replaces an earlier one that was not served yet: who waits asks again.
   void request(const room_request& r) noexcept;
+  /// Who asked needs it no more.
+  void withdraw(const room_request& r) noexcept;
 
   /// Serves a request. False if there was none.
   bool step() noexcept;

@@ -180,6 +180,7 @@ result<void> await_room(scheduler_state& s, room_request request, std::uint64_t 
     if (end && !done && s.now_ns() >= until_ns) end = no_victim(s, request.pages);
     if (done || !end) {
       s.progress().cancel();
+      s.moves().withdraw_compaction(request);
       return end;
     }
     s.arena().reap();
