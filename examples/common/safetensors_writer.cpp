@@ -1,4 +1,4 @@
-#include "safetensors_writer.hpp"
+#include "common/safetensors_writer.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <new>
 
-namespace pinrail::tests {
+namespace pinrail::test {
 namespace {
 
 thread_local std::size_t allocations = 0;
@@ -20,14 +20,14 @@ std::size_t allocations_so_far() noexcept {
   return allocations;
 }
 
-}  // namespace pinrail::tests
+}  // namespace pinrail::test
 
 void* operator new(std::size_t size) {
-  if (void* const p = pinrail::tests::counted(size)) return p;
+  if (void* const p = pinrail::test::counted(size)) return p;
   throw std::bad_alloc();
 }
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  return pinrail::tests::counted(size);
+  return pinrail::test::counted(size);
 }
 void operator delete(void* p) noexcept {
   std::free(p);

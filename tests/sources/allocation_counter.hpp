@@ -3,8 +3,8 @@
 
 #include <cstddef>
 
-namespace pinrail::tests {
+namespace pinrail::test {
 
 [[nodiscard]] std::size_t allocations_so_far() noexcept;
 
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

@@ -11,7 +11,7 @@
 #include "reading.hpp"
 #include "refusal.hpp"
 
-namespace pinrail::tests {
+namespace pinrail::test {
 namespace {
 
 constexpr std::uint64_t large = (33u << 20) + 5;
@@ -104,4 +104,4 @@ TEST(model_from_callback, checks_its_arguments) {
 }
 
 }  // namespace
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

@@ -13,7 +13,7 @@
 #include "reading.hpp"
 #include "temp_folder.hpp"
 
-namespace pinrail::tests {
+namespace pinrail::test {
 namespace {
 
 constexpr file_io every_mode[] = {file_io::automatic, file_io::direct, file_io::buffered, file_io::mapped};
@@ -111,4 +111,4 @@ TEST(file_source, outlives_its_model_and_its_file) {
 }
 
 }  // namespace
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

@@ -12,7 +12,7 @@
 #include "sources/block_pattern.hpp"
 #include "sources/tensor_groups.hpp"
 
-namespace pinrail::tests {
+namespace pinrail::test {
 namespace {
 
 using sources::automatic_pattern;
@@ -166,6 +166,8 @@ TEST(automatic_pattern, covers_most_bytes) {
 }
 
 TEST(automatic_pattern, takes_the_outermost_of_equals) {
+  EXPECT_EQ(automatic({{"a.0.experts.0.w", 1}, {"a.0.experts.1.w", 1}, {"a.1.w", 0}}), "a.{}.");
+  EXPECT_EQ(automatic({{"z.0.w", 1}, {"z.1.w", 1}, {"long.0.w", 1}, {"long.1.w", 1}}), "z.{}.");
   EXPECT_EQ(automatic({{"a.0.experts.0.w", 1}, {"a.0.experts.1.w", 1}, {"a.1.experts.0.w", 1}}), "a.{}.");
 }
 
@@ -181,6 +183,8 @@ TEST(automatic_pattern, survives_hostile_names) {
   std::string numbers;
   for (int i = 0; i < 1'000'000; ++i) numbers += "0.";
   EXPECT_EQ(automatic({{numbers, 1}, {"a{}.0.w", 1}, {"a{}.1.w", 1}}), "none");
+  const std::string longest = std::string(600, 'x');
+  EXPECT_EQ(automatic({{longest + ".0.w", 1}, {longest + ".1.w", 1}}), "none");
 }
 
 TEST(block_layout, aligns_each_tensor_and_ends_with_the_last) {
@@ -214,4 +218,4 @@ TEST(block_layout, refuses_more_than_a_number_holds) {
 }
 
 }  // namespace
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

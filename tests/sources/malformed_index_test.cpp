@@ -10,7 +10,7 @@
 #include "refusal.hpp"
 #include "temp_folder.hpp"
 
-namespace pinrail::tests {
+namespace pinrail::test {
 namespace {
 
 using namespace std::string_literals;
@@ -37,7 +37,6 @@ std::string map_to(const std::string& shard) {
 
 /// Shards in the folder: one.safetensors with tensor a, two.safetensors with tensors b and c.
 std::vector<index_case> broken_indexes() {
-  const std::string two = R"("b":"two.safetensors","c":"two.safetensors")";
   return {
       {"empty_file", "", {"only whitespace"}},
       {"not_json", "{", {"not valid JSON"}},
@@ -59,6 +58,12 @@ std::vector<index_case> broken_indexes() {
       {"tensor_twice_by_escape",
        map_of(R"("a":"one.safetensors","\u0061":"two.safetensors")"),
        {"'a' twice"}},
+  };
+}
+
+std::vector<index_case> broken_shards() {
+  const std::string two = R"("b":"two.safetensors","c":"two.safetensors")";
+  return {
       {"absolute_path", map_to("/etc/passwd"), {"'a'", "'/etc/passwd'", "absolute"}},
       {"parent_folder", map_to("../one.safetensors"), {"'a'", "'../one.safetensors'", "'..'"}},
       {"parent_folder_inside", map_to("sub/../../one.safetensors"), {"'sub/../../one.safetensors'", "'..'"}},
@@ -120,7 +125,8 @@ std::string case_name(const testing::TestParamInfo<index_case>& each) {
   return each.param.name;
 }
 
-INSTANTIATE_TEST_SUITE_P(index, malformed_index, testing::ValuesIn(broken_indexes()), case_name);
+INSTANTIATE_TEST_SUITE_P(json, malformed_index, testing::ValuesIn(broken_indexes()), case_name);
+INSTANTIATE_TEST_SUITE_P(shards, malformed_index, testing::ValuesIn(broken_shards()), case_name);
 
 TEST(safetensors_index, reads_shards_in_name_order_and_ignores_other_keys) {
   const temp_folder folder;
@@ -165,4 +171,4 @@ TEST(safetensors_index, in_the_current_folder_has_its_shards_there) {
 }
 
 }  // namespace
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

@@ -10,8 +10,9 @@
 #include "pinrail/model.hpp"
 #include "reading.hpp"
 #include "refusal.hpp"
+#include "sources/contract.hpp"
 
-namespace pinrail::tests {
+namespace pinrail::test {
 namespace {
 
 std::vector<std::byte> random_bytes(std::size_t size) {
@@ -83,6 +84,7 @@ TEST(model_from_memory, refuses_writes_outside_of_a_block) {
     EXPECT_EQ(writable.source()->write(0, offset, fresh).why().code, errc::invalid_argument) << offset;
   }
   EXPECT_EQ(writable.source()->write(1, 0, fresh).why().code, errc::invalid_argument);
+  EXPECT_EQ(sources::check_write(1000, 500, UINT64_MAX - 400).why().code, errc::invalid_argument);
   EXPECT_TRUE(writable.source()->write(0, 900, fresh));
   EXPECT_TRUE(writable.source()->write(0, 1000, {}));
 }
@@ -123,4 +125,4 @@ TEST(model_from_memory, may_be_empty) {
 }
 
 }  // namespace
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

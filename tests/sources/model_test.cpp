@@ -11,7 +11,7 @@
 #include "refusal.hpp"
 #include "sources/source.hpp"
 
-namespace pinrail::tests {
+namespace pinrail::test {
 namespace {
 
 class no_source final : public sources::source {
@@ -82,4 +82,4 @@ TEST(model, refuses_two_tensors_of_one_name) {
 }
 
 }  // namespace
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

@@ -12,10 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "examples/common/safetensors_writer.hpp"
+#include "common/safetensors_writer.hpp"
 #include "pinrail/model.hpp"
 
-namespace pinrail::tests {
+namespace pinrail::test {
 
 inline std::byte byte_of(std::uint64_t name_hash, std::uint64_t offset) {
   const std::uint64_t mixed = (name_hash + offset) * 0x9E3779B97F4A7C15u;
@@ -73,4 +73,4 @@ class random_model {
   std::vector<examples::tensor_to_write> tensors_;
 };
 
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

@@ -11,8 +11,9 @@
 #include <vector>
 
 #include "reading.hpp"
+#include "support/seed.hpp"
 
-namespace pinrail::tests {
+namespace pinrail::test {
 namespace {
 
 using sources::status;
@@ -130,8 +131,7 @@ TEST(read_direct, passes_on_errors) {
 }
 
 TEST(read_loops, read_right_whatever_the_system_does) {
-  const std::uint64_t seed = std::random_device{}();
-  SCOPED_TRACE("seed " + std::to_string(seed));
+  const std::uint64_t seed = run_seed();
   std::mt19937_64 random(seed);
   const slab to(64 << 10);
   for (int round = 0; round < 1000; ++round) {
@@ -149,4 +149,4 @@ TEST(read_loops, read_right_whatever_the_system_does) {
 }
 
 }  // namespace
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

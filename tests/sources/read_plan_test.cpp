@@ -8,7 +8,9 @@
 #include <random>
 #include <vector>
 
-namespace pinrail::tests {
+#include "support/seed.hpp"
+
+namespace pinrail::test {
 namespace {
 
 using sources::max_gap_bytes;
@@ -143,8 +145,7 @@ std::vector<placement> merged(const std::vector<placement>& parts) {
 }
 
 TEST(read_plan, reads_each_byte_once_whatever_the_layout) {
-  const std::uint64_t seed = std::random_device{}();
-  SCOPED_TRACE("seed " + std::to_string(seed));
+  const std::uint64_t seed = run_seed();
   std::mt19937_64 random(seed);
   for (int round = 0; round < 300; ++round) {
     const std::vector<placement> placements = random_placements(random);
@@ -163,4 +164,4 @@ TEST(read_plan, reads_each_byte_once_whatever_the_layout) {
 }
 
 }  // namespace
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

@@ -14,7 +14,7 @@
 #include "pinrail/model.hpp"
 #include "sources/source.hpp"
 
-namespace pinrail::tests {
+namespace pinrail::test {
 
 /// What a block's memory holds where nothing was written.
 inline constexpr std::byte untouched{0xA5};
@@ -70,4 +70,4 @@ inline std::string read_text(const model& of, block_index block) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

@@ -10,7 +10,7 @@
 
 #include "pinrail/error.hpp"
 
-namespace pinrail::tests {
+namespace pinrail::test {
 
 /// Runs `call`, which must throw a pinrail::error.
 template <class Call>
@@ -36,4 +36,4 @@ void expect_refusal(Call&& call, errc code, const std::vector<std::string>& frag
   EXPECT_LT(std::string_view(refused->what()).size(), 2000u) << "a message is for people";
 }
 
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

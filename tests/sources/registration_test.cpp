@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <fstream>
 #include <iterator>
 #include <string>
 #include <vector>
@@ -17,7 +18,7 @@
 #include "sources/safetensors_dtype.hpp"
 #include "temp_folder.hpp"
 
-namespace pinrail::tests {
+namespace pinrail::test {
 namespace {
 
 using namespace std::string_literals;
@@ -178,6 +179,14 @@ std::size_t open_files() {
   return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
 }
 
+/// How many mappings of the process are of this file.
+std::size_t mappings_of(const std::filesystem::path& file) {
+  std::ifstream maps("/proc/self/maps");
+  std::size_t count = 0;
+  for (std::string line; std::getline(maps, line);) count += line.ends_with(file.string()) ? 1 : 0;
+  return count;
+}
+
 TEST(registration, closes_its_files) {
   const temp_folder folder;
   const auto good = folder.write("good.safetensors", raw_safetensors(one_byte, 1));
@@ -189,7 +198,9 @@ TEST(registration, closes_its_files) {
       EXPECT_GT(open_files(), before);
       const model copy = read;
       EXPECT_EQ(read_text(copy, 0), "d");
+      EXPECT_EQ(mappings_of(good), io == file_io::mapped ? 1u : 0u);
     }
+    EXPECT_EQ(mappings_of(good), 0u);
     EXPECT_EQ(open_files(), before);
     EXPECT_THROW(static_cast<void>(model_from_safetensors({good, broken}, {.io = io})), error);
     EXPECT_EQ(open_files(), before);
@@ -197,4 +208,4 @@ TEST(registration, closes_its_files) {
 }
 
 }  // namespace
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

@@ -1,6 +1,6 @@
 // The examples' writer: its files are what the format says, and they appear whole or not at all.
 
-#include "examples/common/safetensors_writer.hpp"
+#include "common/safetensors_writer.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -16,7 +16,7 @@
 #include "random_model.hpp"
 #include "temp_folder.hpp"
 
-namespace pinrail::tests {
+namespace pinrail::test {
 namespace {
 
 using examples::tensor_to_write;
@@ -116,4 +116,4 @@ TEST(safetensors_writer, refuses_what_it_cannot_write) {
 }
 
 }  // namespace
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

@@ -14,7 +14,7 @@
 #include "refusal.hpp"
 #include "temp_folder.hpp"
 
-namespace pinrail::tests {
+namespace pinrail::test {
 namespace {
 
 using sources::shard_file;
@@ -138,4 +138,4 @@ TEST(shard_file, notices_that_its_file_was_replaced_between_two_opens) {
 }
 
 }  // namespace
-}  // namespace pinrail::tests
+}  // namespace pinrail::test

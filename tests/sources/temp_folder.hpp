@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-namespace pinrail::tests {
+namespace pinrail::test {
 
 class temp_folder {
  public:
@@ -54,4 +54,4 @@ inline std::string raw_safetensors(std::string_view json, std::size_t data_bytes
   return header_length(json.size()) + std::string(json) + std::string(data_bytes, 'd');
 }
 
-}  // namespace pinrail::tests
+}  // namespace pinrail::test
