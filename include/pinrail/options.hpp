@@ -52,7 +52,8 @@ enum class priority : std::uint8_t { primary, secondary };
 
 struct reserve_options {
   pinrail::priority priority = pinrail::priority::primary;
-  /// 0: the footprint, or, where that exceeds the budget, the budget less `guest_minimum_bytes`.
+  /// 0: the footprint, or, where that exceeds the budget, the budget less byte reservations and
+  /// `guest_minimum_bytes`.
   std::uint64_t bytes = 0;
   /// Grant less than `bytes` where less is free, but at least the runtime's largest block.
   bool allow_partial = false;

@@ -35,12 +35,13 @@ struct wanted_share {
   std::uint64_t most = 0;
 };
 
-/// Rule 3's defaults.
+/// Rule 3's defaults. What byte reservations have taken is no part of the budget here: it can't be granted twice.
 result<wanted_share> wanted(const scheduler_state& s, const runtime_state& r, const reserve_options& o) noexcept {
   const std::uint64_t budget = s.budget_pages();
-  const std::uint64_t guests = s.arena().pages_for(s.options().guest_minimum_bytes);
+  std::uint64_t left_free = s.arena().pages_for(s.options().guest_minimum_bytes);
+  s.for_each_byte_entry([&](std::string_view, std::uint64_t pages) { left_free += pages; });
   std::uint64_t want = s.arena().pages_for(o.bytes);
-  if (o.bytes == 0) want = r.footprint_pages() <= budget ? r.footprint_pages() : budget - std::min(budget, guests);
+  if (o.bytes == 0) want = r.footprint_pages() <= budget ? r.footprint_pages() : budget - std::min(budget, left_free);
   if (want < r.largest_pages())
     return failure{.code = errc::invalid_argument, .needed_bytes = s.to_bytes(r.largest_pages()),
                    .available_bytes = s.to_bytes(want)};
