@@ -73,8 +73,7 @@ std::map<std::string, place_in_file> places(const fs::path& entry) {
   std::map<std::string, bool> files;
   std::ifstream in(entry);
   const auto index = nlohmann::json::parse(in);
-  for (const auto& [name, file] : index.at("weight_map").items())
-    files[file.get<std::string>()] = true;
+  for (const auto& [name, file] : index.at("weight_map").items()) files[file.get<std::string>()] = true;
   for (const auto& [file, unused] : files) add_tensors(entry.parent_path() / file, all);
   return all;
 }
@@ -83,7 +82,9 @@ std::vector<std::byte> read(std::ifstream& in, const place_in_file& p) {
   std::vector<std::byte> bytes(p.size_bytes);
   in.seekg(static_cast<std::streamoff>(p.offset_bytes));
   in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(p.size_bytes));
-  if (!in) throw std::runtime_error(fmt::format("{}: {} bytes at {} can't be read", p.file.string(), p.size_bytes, p.offset_bytes));
+  if (!in)
+    throw std::runtime_error(
+        fmt::format("{}: {} bytes at {} can't be read", p.file.string(), p.size_bytes, p.offset_bytes));
   return bytes;
 }
 
@@ -142,18 +143,20 @@ pinrail::model open_model(const checkpoint& c) {
 
 std::vector<std::uint64_t> block_checksums(const checkpoint& c, const pinrail::model& m) {
   std::vector<std::uint64_t> sums(m.blocks().size(), 0);
-  for_each_tensor(c, m, [&](std::size_t b, std::size_t t, const pinrail::tensor_info&, const std::vector<std::byte>& bytes) {
-    sums[b] += tensor_checksum(bytes.data(), bytes.size(), t);
-  });
+  for_each_tensor(c, m,
+                  [&](std::size_t b, std::size_t t, const pinrail::tensor_info&, const std::vector<std::byte>& bytes) {
+                    sums[b] += tensor_checksum(bytes.data(), bytes.size(), t);
+                  });
   return sums;
 }
 
 std::vector<std::vector<std::byte>> read_blocks(const checkpoint& c, const pinrail::model& m) {
   std::vector<std::vector<std::byte>> blocks;
   for (const auto& b : m.blocks()) blocks.emplace_back(b.size_bytes);
-  for_each_tensor(c, m, [&](std::size_t b, std::size_t, const pinrail::tensor_info& t, const std::vector<std::byte>& bytes) {
-    std::memcpy(blocks[b].data() + t.offset_bytes, bytes.data(), bytes.size());
-  });
+  for_each_tensor(c, m,
+                  [&](std::size_t b, std::size_t, const pinrail::tensor_info& t, const std::vector<std::byte>& bytes) {
+                    std::memcpy(blocks[b].data() + t.offset_bytes, bytes.data(), bytes.size());
+                  });
   return blocks;
 }
 

@@ -22,24 +22,30 @@ class emulated_compute final : public compute {
   void begin(pinrail::stream_ref stream, void* request, std::uint64_t uses, std::uint64_t seed) override {
     auto* words = static_cast<std::uint64_t*>(request);
     const pinrail::emulated::access writes{request, request_bytes(uses), true};
-    pinrail::emulated::launch(stream, [=] {
-      std::memset(words, 0, request_bytes(uses));
-      words[0] = seed;
-    }, {&writes, 1});
+    pinrail::emulated::launch(stream,
+                              [=] {
+                                std::memset(words, 0, request_bytes(uses));
+                                words[0] = seed;
+                              },
+                              {&writes, 1});
   }
 
   void mix(pinrail::stream_ref stream, void* request, std::uint64_t use, const void* block,
            std::span<const byte_range> tensors) override {
     auto* words = static_cast<std::uint64_t*>(request);
     const auto* bytes = static_cast<const std::byte*>(block);
-    const std::array accesses{pinrail::emulated::access{words, 8, true}, pinrail::emulated::access{words + 1 + use, 8, true}};
-    pinrail::emulated::launch(stream, [=] {
-      std::uint64_t sum = 0;
-      for (std::size_t t = 0; t < tensors.size(); ++t)
-        sum += tensor_checksum(bytes + tensors[t].offset_bytes, tensors[t].size_bytes, t);
-      words[1 + use] = sum;
-      words[0] = next_state(words[0], sum);
-    }, accesses);
+    const std::array accesses{pinrail::emulated::access{words, 8, true},
+                              pinrail::emulated::access{words + 1 + use, 8, true}};
+    pinrail::emulated::launch(
+        stream,
+        [=] {
+          std::uint64_t sum = 0;
+          for (std::size_t t = 0; t < tensors.size(); ++t)
+            sum += tensor_checksum(bytes + tensors[t].offset_bytes, tensors[t].size_bytes, t);
+          words[1 + use] = sum;
+          words[0] = next_state(words[0], sum);
+        },
+        accesses);
   }
 
   std::vector<std::uint64_t> end(pinrail::stream_ref stream, const void* request, std::uint64_t uses) override {
@@ -76,10 +82,13 @@ class cuda_compute final : public compute {
 
 std::unique_ptr<compute> make_compute(const pinrail::device& on) {
   switch (on.kind()) {
-    case pinrail::device_kind::emulated: return std::make_unique<emulated_compute>();
+    case pinrail::device_kind::emulated:
+      return std::make_unique<emulated_compute>();
     case pinrail::device_kind::simulated:
-      throw std::invalid_argument("the pipeline checks every byte, and a simulated device has none; use emulated: or cuda:");
-    case pinrail::device_kind::cuda: break;
+      throw std::invalid_argument(
+          "the pipeline checks every byte, and a simulated device has none; use emulated: or cuda:");
+    case pinrail::device_kind::cuda:
+      break;
   }
 #ifdef EXAMPLES_HAVE_CUDA
   return std::make_unique<cuda_compute>();

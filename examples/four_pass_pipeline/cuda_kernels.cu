@@ -58,8 +58,8 @@ void cuda_begin(cuda_stream stream, void* request, std::uint64_t uses, std::uint
 void cuda_add_tensor(cuda_stream stream, void* request, std::uint64_t use, const void* tensor, std::uint64_t size_bytes,
                      std::uint64_t index) {
   const std::uint64_t wanted = size_bytes / 8 / threads_per_block + 1;
-  add_kernel<<<static_cast<unsigned>(wanted < most_blocks ? wanted : most_blocks), threads_per_block, 0, native(stream)>>>(
-      words(request), use, static_cast<const unsigned char*>(tensor), size_bytes, index);
+  add_kernel<<<static_cast<unsigned>(wanted < most_blocks ? wanted : most_blocks), threads_per_block, 0,
+               native(stream)>>>(words(request), use, static_cast<const unsigned char*>(tensor), size_bytes, index);
   check(cudaGetLastError(), "add_kernel");
 }
 

@@ -1,4 +1,5 @@
-// The CUDA kernels of the example as plain functions: cuda_kernels.cu is C++17, the newest that CMake 3.25 knows for nvcc.
+// The CUDA kernels of the example as plain functions: cuda_kernels.cu is C++17, the newest that CMake 3.25 knows for
+// nvcc.
 #pragma once
 
 #include <cstdint>

@@ -70,8 +70,8 @@ constexpr std::uint64_t timestep_features = 256;
 
 /// Attention from a stream of width `query_dim` to one of width `context_dim`, with all heads together
 /// `inner_dim` wide. The norms of queries and keys span all heads.
-void add_attention(tensor_list& to, const std::string& name, std::uint64_t query_dim,
-                   std::uint64_t context_dim, std::uint64_t inner_dim) {
+void add_attention(tensor_list& to, const std::string& name, std::uint64_t query_dim, std::uint64_t context_dim,
+                   std::uint64_t inner_dim) {
   to.push_back({name + ".norm_q.weight", {inner_dim}});
   to.push_back({name + ".norm_k.weight", {inner_dim}});
   add_linear(to, name + ".to_q", inner_dim, query_dim);
@@ -275,8 +275,7 @@ std::uint64_t size_bytes(const layer_table& table) {
 // wanted for the two large models and within 3 % for the upscalers, whose rows are large; up to 1000, within
 // 3 % and a factor of 2.
 layer_table scaled(const layer_table& table, double scale) {
-  if (!std::isfinite(scale) || scale < 1.0)
-    throw std::invalid_argument("scale must be at least 1 and finite");
+  if (!std::isfinite(scale) || scale < 1.0) throw std::invalid_argument("scale must be at least 1 and finite");
 
   layer_table result = table;
   std::string_view block;
@@ -296,8 +295,7 @@ layer_table scaled(const layer_table& table, double scale) {
     const double down = std::max(1.0, std::floor(rows / scale));
     const double up = std::max(1.0, std::ceil(rows / scale));
     const double missing_bytes = wanted_bytes - given_bytes;
-    const bool nearer_up =
-        std::abs(missing_bytes - up * row_bytes) < std::abs(missing_bytes - down * row_bytes);
+    const bool nearer_up = std::abs(missing_bytes - up * row_bytes) < std::abs(missing_bytes - down * row_bytes);
     const double given_rows = nearer_up ? up : down;
     given_bytes += given_rows * row_bytes;
     result.tensors[i].shape.front() = static_cast<std::uint64_t>(given_rows);

@@ -1,8 +1,8 @@
 // four_pass_pipeline: four models share one memory budget that holds less than half of them, many threads, every byte
 // checked.
-#include <CLI/CLI.hpp>
 #include <fmt/color.h>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <chrono>
 #include <cmath>
@@ -41,10 +41,20 @@ struct options {
 };
 
 void add_options(CLI::App& app, options& o) {
-  app.add_option("--requests", o.work.requests, "Requests to serve")->capture_default_str()->check(CLI::Range(1, 100000));
-  app.add_option("--workers", o.work.workers, "Threads that serve them, each on its own stream")->capture_default_str()->check(CLI::Range(1, 64));
-  app.add_option("--steps", o.work.steps, "Denoising steps of the transformer per request")->capture_default_str()->check(CLI::Range(1, 1000));
-  app.add_option("--scale", o.scale, "Divide all sizes, the budget included, by about this; 1 is the real thing")->capture_default_str()->check(CLI::Range(1.0, 16384.0));
+  app.add_option("--requests", o.work.requests, "Requests to serve")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000));
+  app.add_option("--workers", o.work.workers, "Threads that serve them, each on its own stream")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 64));
+  app.add_option("--steps", o.work.steps, "Denoising steps of the transformer per request")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  app.add_option("--seed", o.work.seed, "Of the requests' inputs; other than 0, it also delays workers at random")
+      ->capture_default_str();
+  app.add_option("--scale", o.scale, "Divide all sizes, the budget included, by about this; 1 is the real thing")
+      ->capture_default_str()
+      ->check(CLI::Range(1.0, 16384.0));
   app.add_option("--budget", o.budget, "Device memory for all models together, before scaling")->capture_default_str();
   app.add_option("--device", o.device, "cuda:N, emulated:..., or best: a GPU if there is one")->capture_default_str();
   app.add_option("--out", o.out, "Where checkpoints, picture and trace go")->capture_default_str();
@@ -72,7 +82,8 @@ std::array<checkpoint, model_count> checkpoints(const options& o) {
     written.add(done_bytes - written.value());
     if (bars) return;
     bars = std::make_unique<progress_display>(
-        std::vector<bar>{{"checkpoints", [&] { return static_cast<double>(written.value()) / static_cast<double>(total); },
+        std::vector<bar>{{"checkpoints",
+                          [&] { return static_cast<double>(written.value()) / static_cast<double>(total); },
                           [&] { return fmt::format("{} to write, once", format_bytes(total)); }}},
         o.quiet);
   };
@@ -117,21 +128,24 @@ std::uint64_t guest_minimum_bytes(const std::array<checkpoint, model_count>& mod
   return least;
 }
 
-std::vector<bar> bars_of(const pinrail::scheduler& sched, const pipeline& p, const std::array<std::string, model_count>& names,
-                         std::uint32_t requests) {
+std::vector<bar> bars_of(const pinrail::scheduler& sched, const pipeline& p,
+                         const std::array<std::string, model_count>& names, std::uint32_t requests) {
   std::vector<bar> bars;
   for (std::size_t i = 0; i < model_count; ++i) {
     const auto id = static_cast<model_id>(i);
-    bars.push_back({names[i], [&p, id] { return static_cast<double>(p.uses_done(id)) / static_cast<double>(p.uses_total(id)); },
+    bars.push_back({names[i],
+                    [&p, id] { return static_cast<double>(p.uses_done(id)) / static_cast<double>(p.uses_total(id)); },
                     [&sched, i] {
                       const auto s = sched.statistics().runtimes[i];
-                      return fmt::format("{} of {} resident, {} loads", format_bytes(s.resident_bytes), format_bytes(s.footprint_bytes), s.loads);
+                      return fmt::format("{} of {} resident, {} loads", format_bytes(s.resident_bytes),
+                                         format_bytes(s.footprint_bytes), s.loads);
                     }});
   }
   bars.push_back({"requests", [&p, requests] { return static_cast<double>(p.requests_done()) / requests; },
                   [&sched, &p, requests] {
                     const auto s = sched.statistics();
-                    return fmt::format("{} of {}; {} of {} in use", p.requests_done(), requests, format_bytes(s.used_bytes), format_bytes(s.budget_bytes));
+                    return fmt::format("{} of {}; {} of {} in use", p.requests_done(), requests,
+                                       format_bytes(s.used_bytes), format_bytes(s.budget_bytes));
                   }});
   return bars;
 }
@@ -172,7 +186,8 @@ run_report serve(const options& o, const std::array<checkpoint, model_count>& mo
   }
   report.wall_s = std::chrono::duration<double>(clock::now() - begin).count();
   report.statistics = sched.statistics();
-  if (device->kind() == pinrail::device_kind::emulated) report.order_violations = pinrail::emulated::violations(*device);
+  if (device->kind() == pinrail::device_kind::emulated)
+    report.order_violations = pinrail::emulated::violations(*device);
   return report;
 }
 
@@ -211,9 +226,10 @@ int run(const options& o) {
 }  // namespace examples
 
 int main(int argc, char** argv) {
-  CLI::App app{"Four models share one memory budget that holds less than half of them: a text encoder, a 22B-class video\n"
-               "transformer and two upscalers, served by many threads, with every byte checked.",
-               "four_pass_pipeline"};
+  CLI::App app{
+      "Four models share one memory budget that holds less than half of them: a text encoder, a 22B-class video\n"
+      "transformer and two upscalers, served by many threads, with every byte checked.",
+      "four_pass_pipeline"};
   examples::options o;
   examples::add_options(app, o);
   CLI11_PARSE(app, argc, argv);

@@ -1,5 +1,6 @@
 #include "pipeline.hpp"
 
+#include <chrono>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -8,7 +9,23 @@ namespace examples {
 
 using pinrail::block_index;
 
-std::uint64_t seed_of_request(std::uint32_t request) { return next_state(0x5049'4e52'4149'4c00ull, request); }
+namespace {
+
+/// Asks again while other requests hold the headroom: their scopes end. A server would queue the request.
+template <class Try>
+auto await_headroom(Try&& attempt) {
+  for (;;) {
+    auto granted = attempt();
+    if (granted || granted.code() != pinrail::errc::insufficient_headroom) return std::move(granted).value();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+}  // namespace
+
+std::uint64_t seed_of_request(const workload& work, std::uint32_t request) {
+  return next_state(0x5049'4e52'4149'4c00ull ^ work.seed, request);
+}
 
 std::uint64_t uses_per_request(const std::array<std::uint32_t, model_count>& blocks, std::uint32_t steps) {
   return blocks[0] + std::uint64_t{blocks[1]} * steps + blocks[2] + blocks[3];
@@ -19,8 +36,8 @@ pipeline::pipeline(pinrail::scheduler& sched, compute& on, std::array<stage, mod
   std::array<std::uint32_t, model_count> blocks;
   for (std::size_t i = 0; i < model_count; ++i) blocks[i] = stages_[i].runtime.block_count();
   uses_ = uses_per_request(blocks, work_.steps);
-  workspace_ = sched_.budget().reserve_bytes(work_.workers * compute::request_bytes(uses_), "workspace",
-                                             {.with_memory = true});
+  workspace_ =
+      sched_.budget().reserve_bytes(work_.workers * compute::request_bytes(uses_), "workspace", {.with_memory = true});
 }
 
 std::uint64_t pipeline::uses_total(model_id m) const noexcept {
@@ -63,20 +80,24 @@ request_result pipeline::serve_one(pinrail::stream_ref stream, void* memory, std
   request_context c;
   c.stream = stream;
   c.memory = memory;
+  c.delays.seed(work_.seed + request);
   const pinrail::runtime& transformer = at(model_id::transformer).runtime;
 
-  compute_.begin(stream, c.memory, uses_, seed_of_request(request));
+  compute_.begin(stream, c.memory, uses_, seed_of_request(work_, request));
   {
     auto keep = transformer.keep_resident(at(model_id::text_encoder).runtime);
     walk(c, model_id::text_encoder, 1);
   }
   {
-    auto reservation = transformer.reserve_for_resident({.priority = pinrail::priority::primary});
+    // Less than asked for where guests of other requests hold some of it.
+    auto reservation = await_headroom([&] {
+      return transformer.try_reserve_for_resident({.priority = pinrail::priority::primary, .allow_partial = true});
+    });
     walk(c, model_id::transformer, work_.steps);
     reservation.release();  // a no-op if another request has reserved the transformer since
   }
   for (const model_id m : {model_id::spatial_upscaler, model_id::temporal_upscaler}) {
-    auto guest = transformer.as_guest(at(m).runtime);
+    auto guest = await_headroom([&] { return transformer.try_as_guest(at(m).runtime); });
     walk(c, m, 1);
   }
 
@@ -96,8 +117,13 @@ void pipeline::walk(request_context& c, model_id m, std::uint32_t rounds) {
       compute_.mix(c.stream, c.memory, c.next_use++, use.device_ptr(), s.tensors[b]);
       c.expected.push_back(s.checksums[b]);
       done_[static_cast<std::size_t>(m)].add();
+      if (work_.seed != 0) delay(c);
     }
   }
+}
+
+void pipeline::delay(request_context& c) const {
+  if (c.delays() % 16 == 0) std::this_thread::sleep_for(std::chrono::microseconds(c.delays() % 500));
 }
 
 }  // namespace examples

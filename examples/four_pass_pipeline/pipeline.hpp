@@ -8,14 +8,13 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
-#include <string>
+#include <random>
 #include <vector>
 
 #include "checkpoints.hpp"
 #include "compute.hpp"
-#include "shared_count.hpp"
 #include "pinrail/pinrail.hpp"
+#include "shared_count.hpp"
 
 namespace examples {
 
@@ -30,6 +29,9 @@ struct workload {
   std::uint32_t requests = 4;
   std::uint32_t workers = 2;
   std::uint32_t steps = 8;
+  /// Of the requests' inputs. Other than 0, it also delays the workers here and there, so that every seed interleaves
+  /// them differently.
+  std::uint64_t seed = 0;
 };
 
 struct request_result {
@@ -37,7 +39,7 @@ struct request_result {
   std::uint64_t wrong_checksums = 0;
 };
 
-[[nodiscard]] std::uint64_t seed_of_request(std::uint32_t request);
+[[nodiscard]] std::uint64_t seed_of_request(const workload& work, std::uint32_t request);
 [[nodiscard]] std::uint64_t uses_per_request(const std::array<std::uint32_t, model_count>& blocks, std::uint32_t steps);
 
 class pipeline {
@@ -48,14 +50,19 @@ class pipeline {
   std::vector<request_result> run();
 
   /// Of all requests, for progress bars. Any thread.
-  [[nodiscard]] std::uint64_t uses_done(model_id m) const noexcept { return done_[static_cast<std::size_t>(m)].value(); }
+  [[nodiscard]] std::uint64_t uses_done(model_id m) const noexcept {
+    return done_[static_cast<std::size_t>(m)].value();
+  }
   [[nodiscard]] std::uint64_t uses_total(model_id m) const noexcept;
-  [[nodiscard]] std::uint32_t requests_done() const noexcept { return static_cast<std::uint32_t>(requests_done_.value()); }
+  [[nodiscard]] std::uint32_t requests_done() const noexcept {
+    return static_cast<std::uint32_t>(requests_done_.value());
+  }
 
  private:
   struct request_context {
     pinrail::stream_ref stream;
     void* memory = nullptr;
+    std::mt19937_64 delays;
     std::uint64_t next_use = 0;
     std::vector<std::uint64_t> expected;
   };
@@ -63,14 +70,15 @@ class pipeline {
   void serve(std::uint32_t worker);
   request_result serve_one(pinrail::stream_ref stream, void* memory, std::uint32_t request);
   void walk(request_context& c, model_id m, std::uint32_t rounds);
+  void delay(request_context& c) const;
   [[nodiscard]] stage& at(model_id m) { return stages_[static_cast<std::size_t>(m)]; }
 
   pinrail::scheduler& sched_;
   compute& compute_;
   std::array<stage, model_count> stages_;
   workload work_;
-  std::uint64_t uses_ = 0;                 ///< per request
-  pinrail::byte_reservation workspace_;    ///< for what is computed, a part per worker
+  std::uint64_t uses_ = 0;               ///< per request
+  pinrail::byte_reservation workspace_;  ///< for what is computed, a part per worker
   std::vector<request_result> results_;
   std::array<shared_count, model_count> done_;
   shared_count requests_done_;

@@ -13,8 +13,8 @@ namespace examples {
 
 struct bar {
   std::string name;
-  std::function<double()> fraction;     ///< 0 to 1
-  std::function<std::string()> note;    ///< behind the bar
+  std::function<double()> fraction;   ///< 0 to 1
+  std::function<std::string()> note;  ///< behind the bar
 };
 
 /// Draws from its construction to `finish`, on stderr, from a thread of its own.

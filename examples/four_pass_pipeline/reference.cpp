@@ -34,7 +34,7 @@ std::vector<std::uint64_t> reference_run(const std::array<checkpoint, model_coun
   std::vector<std::uint64_t> states(work.requests);
   shared_count done;
   tbb::parallel_for(std::uint32_t{0}, work.requests, [&](std::uint32_t request) {
-    std::uint64_t state = seed_of_request(request);
+    std::uint64_t state = seed_of_request(work, request);
     for (std::size_t i = 0; i < model_count; ++i)
       walk(plain[i], i == static_cast<std::size_t>(model_id::transformer) ? work.steps : 1, state);
     states[request] = state;

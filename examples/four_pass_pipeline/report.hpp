@@ -21,7 +21,7 @@ struct run_report {
   std::vector<request_result> results;
   std::vector<std::uint64_t> reference;  ///< empty if there was no reference run
   double wall_s = 0;
-  double device_bytes_per_second = 0;  ///< bare copies to the device
+  double device_bytes_per_second = 0;         ///< bare copies to the device
   std::vector<std::string> order_violations;  ///< found by an emulated device's checker
 
   [[nodiscard]] std::uint64_t checksum_errors() const;

@@ -262,11 +262,20 @@ devices::status transfers::begin_copying(load_job& job) noexcept {
   if (job.begun) return {};
   for (const ticket t : job.room.fences.view())
     if (const auto ok = state_.timeline().wait(copy_stream_, t); !ok) return ok;
-  state_.backend().note_discard(state_.timeline().handle(copy_stream_),
-                                state_.arena().address(job.room.run.first),
-                                state_.to_bytes(job.room.run.count));
+  discard(job);
   job.begun = true;
   return {};
+}
+
+/// What was in the room means nothing from here on. Padding is left alone: nobody writes it, but moves and uses may read
+/// over it.
+void transfers::discard(const load_job& job) noexcept {
+  const auto stream = state_.timeline().handle(copy_stream_);
+  std::byte* to = state_.arena().address(job.room.run.first);
+  if (!job.runtime->source().has_padding())
+    return state_.backend().note_discard(stream, to, job.runtime->size_bytes(job.position));
+  for (const tensor_info& t : job.runtime->source_model().blocks()[job.position].tensors)
+    state_.backend().note_discard(stream, to + t.offset_bytes, t.size_bytes);
 }
 
 void transfers::submit_chunk(load_job& job, const std::byte* from, std::span<const sources::piece> pieces,

@@ -77,6 +77,7 @@ class transfers {
   void submit_chunk(load_job& job, const std::byte* from, std::span<const sources::piece> pieces,
                     std::uint32_t slab) noexcept;
   [[nodiscard]] devices::status begin_copying(load_job& job) noexcept;
+  void discard(const load_job& job) noexcept;
   void fail(load_job& job, const failure& why) noexcept;
   void publish(load_job& job) noexcept;
   void give_up(load_job& job) noexcept;

@@ -20,6 +20,7 @@ class file_source final : public source {
   file_source(std::vector<shard_file> shards, read_plan plan) noexcept
       : shards_(std::move(shards)), plan_(std::move(plan)) {}
 
+  [[nodiscard]] bool has_padding() const noexcept override { return true; }
   [[nodiscard]] std::uint64_t max_chunk_bytes() const noexcept override { return plan_.max_slab_bytes(); }
   [[nodiscard]] std::uint32_t chunk_count(block_index block) const noexcept override {
     return plan_.chunk_count(block);

@@ -44,6 +44,9 @@ class source {
   /// The whole block in page-locked host memory, or nullptr: copies then start from it, and nothing is read.
   [[nodiscard]] virtual const std::byte* pinned_block(block_index) const noexcept { return nullptr; }
 
+  /// Do the pieces of a block cover all of its bytes? If not, they cover its tensors.
+  [[nodiscard]] virtual bool has_padding() const noexcept { return false; }
+
   /// The slab a chunk may need, in bytes, alignment slack included; a multiple of 4096.
   [[nodiscard]] virtual std::uint64_t max_chunk_bytes() const noexcept = 0;
   /// At least 1 for a block of the model, and 0 for one that is not.
