@@ -186,6 +186,7 @@ run_report serve(const options& o, const std::array<checkpoint, model_count>& mo
   }
   report.wall_s = std::chrono::duration<double>(clock::now() - begin).count();
   report.statistics = sched.statistics();
+  for (std::size_t i = 0; i < model_count; ++i) report.share_bytes[i] = p.share_bytes(static_cast<model_id>(i));
   if (device->kind() == pinrail::device_kind::emulated)
     report.order_violations = pinrail::emulated::violations(*device);
   return report;

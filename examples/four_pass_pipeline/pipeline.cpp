@@ -93,11 +93,13 @@ request_result pipeline::serve_one(pinrail::stream_ref stream, void* memory, std
     auto reservation = await_headroom([&] {
       return transformer.try_reserve_for_resident({.priority = pinrail::priority::primary, .allow_partial = true});
     });
+    note_share(model_id::transformer, reservation.share_bytes());
     walk(c, model_id::transformer, work_.steps);
     reservation.release();  // a no-op if another request has reserved the transformer since
   }
   for (const model_id m : {model_id::spatial_upscaler, model_id::temporal_upscaler}) {
     auto guest = await_headroom([&] { return transformer.try_as_guest(at(m).runtime); });
+    note_share(m, guest.share_bytes());
     walk(c, m, 1);
   }
 

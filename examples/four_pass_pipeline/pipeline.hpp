@@ -54,6 +54,10 @@ class pipeline {
     return done_[static_cast<std::size_t>(m)].value();
   }
   [[nodiscard]] std::uint64_t uses_total(model_id m) const noexcept;
+  /// The largest share that a reservation or a guest scope of the model was granted.
+  [[nodiscard]] std::uint64_t share_bytes(model_id m) const noexcept {
+    return shares_[static_cast<std::size_t>(m)].value();
+  }
   [[nodiscard]] std::uint32_t requests_done() const noexcept {
     return static_cast<std::uint32_t>(requests_done_.value());
   }
@@ -70,6 +74,7 @@ class pipeline {
   void serve(std::uint32_t worker);
   request_result serve_one(pinrail::stream_ref stream, void* memory, std::uint32_t request);
   void walk(request_context& c, model_id m, std::uint32_t rounds);
+  void note_share(model_id m, std::uint64_t bytes) { shares_[static_cast<std::size_t>(m)].raise_to(bytes); }
   void delay(request_context& c) const;
   [[nodiscard]] stage& at(model_id m) { return stages_[static_cast<std::size_t>(m)]; }
 
@@ -81,6 +86,7 @@ class pipeline {
   pinrail::byte_reservation workspace_;  ///< for what is computed, a part per worker
   std::vector<request_result> results_;
   std::array<shared_count, model_count> done_;
+  std::array<shared_count, model_count> shares_;
   shared_count requests_done_;
   shared_count next_request_;
 };

@@ -58,11 +58,11 @@ std::string table(const run_report& r) {
   std::vector<std::vector<std::string>> rows{
       {"runtime", "footprint", "share", "peak resident", "hits", "loads", "in", "out", "stalls", "stalled", "victims"}};
   std::uint64_t footprint = 0;
-  for (const auto& m : r.statistics.runtimes) {
+  for (std::size_t i = 0; i < model_count; ++i) {
+    const auto& m = r.statistics.runtimes[i];
     footprint += m.footprint_bytes;
     rows.push_back(
-        {m.name, format_bytes(m.footprint_bytes),
-         m.share_bytes != 0 ? fmt::format("{} {}", to_string(m.reservation), format_bytes(m.share_bytes)) : "-",
+        {m.name, format_bytes(m.footprint_bytes), r.share_bytes[i] != 0 ? format_bytes(r.share_bytes[i]) : "kept",
          format_bytes(m.peak_resident_bytes), std::to_string(m.hits), std::to_string(m.loads),
          format_bytes(m.loaded_bytes), format_bytes(m.written_back_bytes), std::to_string(m.stalls),
          fmt::format("{:.2f} s", static_cast<double>(m.stall_ns) * 1e-9), std::to_string(m.victims_total())});
@@ -105,14 +105,15 @@ nlohmann::json json(const run_report& r) {
       {"order_violations", r.order_violations},
       {"results_match_reference", r.reference.empty() ? nlohmann::json() : nlohmann::json(r.matches_reference())}};
   for (const request_result& result : r.results) out["results"].push_back(fmt::format("{:016x}", result.state));
-  for (const auto& m : r.statistics.runtimes) {
+  for (std::size_t i = 0; i < model_count; ++i) {
+    const auto& m = r.statistics.runtimes[i];
     nlohmann::json victims;
     for (std::size_t c = 0; c < pinrail::eviction_causes; ++c)
       victims[to_string(static_cast<pinrail::eviction_cause>(c))] = m.victims[c];
     out["runtimes"].push_back({{"name", m.name},
                                {"blocks", m.blocks},
                                {"footprint_bytes", m.footprint_bytes},
-                               {"share_bytes", m.share_bytes},
+                               {"share_bytes", r.share_bytes[i]},
                                {"peak_resident_bytes", m.peak_resident_bytes},
                                {"hits", m.hits},
                                {"loads", m.loads},

@@ -1,6 +1,7 @@
 // What a run comes to: a table for people, JSON for programs.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@ struct run_report {
   workload work;
   std::uint64_t budget_bytes = 0;
   pinrail::statistics statistics;
+  std::array<std::uint64_t, model_count> share_bytes{};  ///< the largest that was granted, by runtime
   std::vector<request_result> results;
   std::vector<std::uint64_t> reference;  ///< empty if there was no reference run
   double wall_s = 0;

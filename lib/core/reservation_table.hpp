@@ -96,6 +96,11 @@ class reservation_table {
   [[nodiscard]] reservation read(std::uint32_t index) const noexcept {
     return reservation::unpack(entries_[index].value.load(order::read_entry));  // (15)
   }
+  /// The shares of all holders but one, as of one moment.
+  [[nodiscard]] std::uint64_t granted_to_others(std::uint32_t index) noexcept {
+    const settled_entry e = settled(index);
+    return ledger::granted(e.ledger) - e.now.share_pages;
+  }
   [[nodiscard]] runtime_word<A>& rules(std::uint32_t index) noexcept { return entries_[index].rules; }
   [[nodiscard]] const runtime_word<A>& rules(std::uint32_t index) const noexcept { return entries_[index].rules; }
 
@@ -176,17 +181,27 @@ class reservation_table {
     return {.what = verdict::shortage, .now = now, .needed_pages = needed, .free_pages = free_pages};
   }
 
+  struct settled_entry {
+    std::uint64_t ledger;
+    reservation now;
+  };
+  /// An entry and the ledger that it belongs to.
+  [[nodiscard]] settled_entry settled(std::uint32_t index) noexcept {
+    for (;;) {
+      const std::uint64_t c = ledger_.load(order::read_ledger);  // (13)
+      finish(c);
+      const reservation now = read(index);
+      if (ledger_.load(order::read_ledger) == c) return {c, now};  // else `now` belongs to a later state
+    }
+  }
+
   /// `decide(entry now, free pages for it)` is pure; it is called again when another change came first.
   template <class Decide>
   [[nodiscard]] ruling change(std::uint32_t index, Decide&& decide) noexcept {
     const std::uint32_t mine = claim_record();
     if (mine == no_operation) return {.what = verdict::limit, .now = read(index)};
     for (;;) {
-      std::uint64_t c = ledger_.load(order::read_ledger);  // (13)
-      finish(c);
-      const reservation now = read(index);
-      if (ledger_.load(order::read_ledger) != c) continue;  // `now` belongs to a later state
-
+      auto [c, now] = settled(index);
       const std::uint64_t others = ledger::granted(c) - now.share_pages;
       const ruling r = decide(now, capacity_ - others);
       if (r.what != verdict::granted) {

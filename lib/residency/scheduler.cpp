@@ -89,7 +89,7 @@ std::uint64_t budget_control::used_bytes() const noexcept {
 }
 
 std::uint64_t budget_control::headroom_bytes() const noexcept { return state_->to_bytes(state_->headroom_pages()); }
-std::uint64_t budget_control::reserved_bytes() const noexcept { return total_bytes() - headroom_bytes(); }
+std::uint64_t budget_control::reserved_bytes() const noexcept { return state_->to_bytes(state_->reserved_pages()); }
 
 result<byte_reservation> budget_control::try_reserve_bytes(std::uint64_t size_bytes, std::string_view name,
                                                            const byte_options& options) noexcept {

@@ -83,7 +83,7 @@ statistics statistics_of(scheduler_state& s) {
   out.used_bytes = s.to_bytes(now.used + now.set_aside);
   out.peak_used_bytes = s.to_bytes(budget.peak());
   out.headroom_bytes = s.to_bytes(s.headroom_pages());
-  out.reserved_bytes = s.to_bytes(s.budget_pages() - s.headroom_pages());
+  out.reserved_bytes = s.to_bytes(s.reserved_pages());
   out.largest_free_bytes = s.to_bytes(s.arena().largest_free_pages());
   const scheduler_state::reading inside(s);
   s.for_each_runtime([&](const runtime_state& r) {

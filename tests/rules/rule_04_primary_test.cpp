@@ -47,7 +47,22 @@ TEST_F(rule_04, a_block_larger_than_the_share_fails_at_once) {
   auto mixed = r.add("mixed", {block_bytes, block_bytes, 2 * block_bytes});
   auto handle = mixed.handle.reserve_for_resident({.bytes = 2 * block_bytes});
   r.run(mixed);
-  EXPECT_EQ(caught([&] { (void)mixed.handle.reserve_for_resident({.bytes = block_bytes}); }).code(), errc::invalid_argument);
+  EXPECT_EQ(caught([&] { (void)mixed.handle.reserve_for_resident({.bytes = block_bytes}); }).code(),
+            errc::invalid_argument);
+}
+
+TEST_F(rule_04, eight_threads_hammer_the_others_and_take_nothing_of_it) {
+  auto small = r.add("small", 5, block_bytes);
+  const auto fits = small.handle.reserve_for_resident();
+  const auto streams = primary.handle.reserve_for_resident({.bytes = 4 * block_bytes});
+  r.run(small);
+  on_threads(8, [&](int t) {
+    for (int i = 0; i < 3; ++i) r.run(t % 4 == 0 ? primary : t % 4 == 1 ? small : other);
+  });
+  EXPECT_EQ(r.resident(small).size(), 5u);
+  EXPECT_EQ(small.handle.statistics().victims_total(), 0u);
+  EXPECT_EQ(small.handle.statistics().loads, 5u);
+  EXPECT_LE(primary.handle.statistics().peak_resident_bytes, 4 * block_bytes);
 }
 
 }  // namespace

@@ -59,5 +59,25 @@ TEST_F(rule_05, primary_is_not_taken_even_then) {
   EXPECT_EQ(r.resident(secondary).size(), 6u);
 }
 
+TEST_F(rule_05, eight_threads_with_other_victims_spare_it) {
+  const auto handle =
+      secondary.handle.reserve_for_resident({.priority = priority::secondary, .bytes = 6 * block_bytes});
+  r.run(secondary);
+  auto more = r.add("more", 8, block_bytes);
+  on_threads(8, [&](int t) {
+    for (int i = 0; i < 5; ++i) {
+      try {
+        r.run(t % 2 == 0 ? other : more, {static_cast<block_index>(t)}, {.wraps = false});
+      } catch (const error& e) {  // eight that pin in two blocks' room: one may find nothing but the reserved ones
+        EXPECT_EQ(e.code(), errc::no_victim);
+      }
+    }
+  });
+  // Whatever was taken was taken as a last resort, and counted so.
+  const auto s = secondary.handle.statistics();
+  EXPECT_EQ(s.secondary_evictions, s.victims_total());
+  EXPECT_EQ(s.victims[static_cast<std::size_t>(eviction_cause::prefetch)], 0u);
+}
+
 }  // namespace
 }  // namespace pinrail::test

@@ -42,7 +42,8 @@ TEST_F(rule_08, nor_is_one_in_the_near_window_of_a_live_pass) {
   const error e = caught([&] { r.run(b, {2}, {.prefetch_blocks = 0}); });
   EXPECT_EQ(e.code(), errc::no_victim);
   ASSERT_EQ(e.blockers().size(), 2u) << e.what();
-  EXPECT_EQ(e.blockers()[1].why == blocker::reason::near_window || e.blockers()[0].why == blocker::reason::near_window, true);
+  EXPECT_EQ(e.blockers()[1].why == blocker::reason::near_window || e.blockers()[0].why == blocker::reason::near_window,
+            true);
   r.check(pass.use(0), a, s);
   r.check(pass.use(1), a, s);  // now 2 and 3: 2 can have the place of 0
   EXPECT_TRUE(eventually([&] { return r.resident(a) == std::vector<block_index>{1, 2}; }));
@@ -92,6 +93,25 @@ TEST_F(rule_08, a_block_used_on_more_streams_than_it_has_slots_for) {
   for (std::size_t i = count; i-- > 0;) gates[i].open();
   t.synchronize();
   for (const stream& s : streams) s.synchronize();
+}
+
+TEST_F(rule_08, pinned_blocks_of_eight_threads_stay_where_they_are) {
+  rig big{{.vram_budget = 20 * block_bytes}};
+  auto mine = big.add("mine", 16, block_bytes);
+  auto others = big.add("others", 24, block_bytes);
+  on_threads(8, [&](int t) {
+    const stream on = big.device().create_stream();
+    auto pass = mine.handle.managed_forward(on, {.prefetch_blocks = 0});
+    for (int i = 0; i < 20; ++i) {
+      const auto index = static_cast<block_index>((t + i * 5) % 16);
+      auto held = pass.use(index);
+      big.check(held, mine, on);
+      big.run(others, {static_cast<block_index>((t + i) % 24)}, {.prefetch_blocks = 0, .wraps = false});
+      EXPECT_TRUE(mine.handle.is_resident(index));
+      big.check(held, mine, on);  // the same bytes at the same address, whatever was evicted meanwhile
+    }
+    on.synchronize();
+  });
 }
 
 }  // namespace

@@ -73,5 +73,18 @@ TEST(rule_09, the_slower_of_two_live_runtimes_gives) {
   EXPECT_EQ(fast.handle.statistics().victims_total(), 0u);
 }
 
+TEST(rule_09, eight_live_passes_take_from_the_idle_runtime_and_not_from_each_other) {
+  rig r{{.vram_budget = 24 * block_bytes, .high_watermark = 1}};
+  auto idle = r.add("idle", 16, block_bytes);
+  auto live = r.add("live", 20, block_bytes);
+  r.run(idle);
+  on_threads(8, [&](int) {
+    for (int i = 0; i < 3; ++i) r.run(live);
+  });
+  EXPECT_EQ(live.handle.statistics().victims_total(), 0u) << "it fits where the idle one leaves";
+  EXPECT_EQ(live.handle.statistics().loads, 20u);
+  EXPECT_EQ(idle.handle.statistics().victims_total(), 12u) << "no more than had to";
+}
+
 }  // namespace
 }  // namespace pinrail::test

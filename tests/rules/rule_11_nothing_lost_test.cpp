@@ -21,12 +21,14 @@ struct fickle_source {
     return model_from_callback(
         infos,
         [this](block_index b, std::uint64_t at, std::span<std::byte> to) {
-          if (failing_reads.load(core::order::relaxed) > 0) return failing_reads.fetch_sub(1, core::order::relaxed) <= 0;
+          if (failing_reads.load(core::order::relaxed) > 0)
+            return failing_reads.fetch_sub(1, core::order::relaxed) <= 0;
           std::memcpy(to.data(), bytes[b].data() + at, to.size());
           return true;
         },
         [this](block_index b, std::uint64_t at, std::span<const std::byte> from) {
-          if (failing_writes.load(core::order::relaxed) > 0) return failing_writes.fetch_sub(1, core::order::relaxed) <= 0;
+          if (failing_writes.load(core::order::relaxed) > 0)
+            return failing_writes.fetch_sub(1, core::order::relaxed) <= 0;
           std::memcpy(bytes[b].data() + at, from.data(), from.size());
           return true;
         });
@@ -77,7 +79,11 @@ TEST_F(rule_11, what_comes_back_is_what_was_written) {
   const auto* data = static_cast<const std::byte*>(held.device_ptr());
   const emulated::access touched{data, held.size_bytes(), false};
   core::atomic<int> wrong{0};
-  emulated::launch(s, [&, data] { wrong.store(data[0] != std::byte{3} || data[block_bytes - 1] != std::byte{3}, core::order::relaxed); },
+  emulated::launch(s,
+                   [&, data] {
+                     wrong.store(data[0] != std::byte{3} || data[block_bytes - 1] != std::byte{3},
+                                 core::order::relaxed);
+                   },
                    {&touched, 1});
   s.synchronize();
   EXPECT_EQ(wrong.load(core::order::relaxed), 0);
@@ -141,7 +147,8 @@ TEST_F(rule_11, a_failed_load_leaves_the_block_absent_retryable_and_gives_every_
 }
 
 TEST_F(rule_11, a_device_call_that_fails_fails_the_load_and_no_more) {
-  for (const auto where : {emulated::call::copy_host_to_device, emulated::call::record_event, emulated::call::wait_event}) {
+  for (const auto where :
+       {emulated::call::copy_host_to_device, emulated::call::record_event, emulated::call::wait_event}) {
     for (const errc code : {errc::device_error, errc::out_of_memory}) {
       emulated::inject(r.device(), {.where = where, .after = 0, .code = code});
       for (int attempt = 0; attempt < 3; ++attempt) {
@@ -168,6 +175,35 @@ TEST_F(rule_11, a_lost_device_poisons_the_scheduler_with_a_clear_message) {
   EXPECT_EQ(caught([&] { (void)other.handle.managed_forward(s); }).code(), errc::device_lost);
   EXPECT_EQ(caught([&] { (void)other.handle.keep_resident(); }).code(), errc::device_lost);
   EXPECT_EQ(other.handle.try_reserve_for_resident().code(), errc::device_lost);
+}
+
+TEST_F(rule_11, eight_threads_count_up_in_blocks_that_come_and_go) {
+  fickle_source counts(16, block_bytes);
+  {
+    rig small{{.vram_budget = 8 * block_bytes, .load_deadline = std::chrono::seconds(60)}};
+    const runtime counted = small.sched().add_runtime("counted", counts.as_model());
+    on_threads(8, [&](int t) {  // two blocks each: kernels of different streams don't write to the same one
+      const stream on = small.device().create_stream();
+      auto pass = counted.managed_forward(on, {.prefetch_blocks = 0});
+      for (int i = 0; i < 20; ++i) {
+        auto held = pass.use(static_cast<block_index>(t + 8 * (i % 2)));
+        held.mark_dirty();
+        auto* bytes = static_cast<std::byte*>(held.device_ptr());
+        const emulated::access touched{bytes, block_bytes, true};
+        emulated::launch(on,
+                         [=] {
+                           for (std::uint64_t k = 0; k < block_bytes; k += 1000)
+                             bytes[k] = std::byte(static_cast<int>(bytes[k]) + 1);
+                         },
+                         {&touched, 1});
+      }
+      pass.end();
+      on.synchronize();
+    });
+    EXPECT_GT(counted.statistics().victims_total(), 0u);
+  }
+  for (const auto& block : counts.bytes)
+    for (std::uint64_t k = 0; k < block_bytes; k += 1000) ASSERT_EQ(static_cast<int>(block[k]), 10);
 }
 
 }  // namespace

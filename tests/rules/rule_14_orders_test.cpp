@@ -124,5 +124,22 @@ TEST_F(rule_14, a_list_that_names_what_is_not_there_is_refused) {
   EXPECT_EQ(caught([&] { (void)a.handle.managed_forward(s, {.order = {0, 10}}); }).code(), errc::invalid_argument);
 }
 
+TEST_F(rule_14, eight_threads_prefetch_each_along_its_own_order) {
+  rig many{{.vram_budget = 64 * block_bytes, .high_watermark = 1}};
+  std::vector<named_runtime> models;
+  for (int t = 0; t < 8; ++t) models.push_back(many.add("model " + std::to_string(t), 8, block_bytes));
+  on_threads(8, [&](int t) {
+    const named_runtime& mine = models[static_cast<std::size_t>(t)];
+    const stream on = many.device().create_stream();
+    const std::array orders{order::forward, order::reverse, order{std::vector<block_index>{5, 2, 7, 0}}};
+    const std::array<std::vector<block_index>, 3> walks{{{3, 4, 5}, {5, 4, 3}, {5, 2, 7}}};
+    const auto kind = static_cast<std::size_t>(t % 3);
+    auto pass = mine.handle.managed_forward(on, {.order = orders[kind], .prefetch_blocks = 2});
+    many.check(pass.use(walks[kind][0]), mine, on);
+    for (const block_index next : walks[kind]) EXPECT_TRUE(eventually([&] { return mine.handle.is_resident(next); }));
+    on.synchronize();
+  });
+}
+
 }  // namespace
 }  // namespace pinrail::test
