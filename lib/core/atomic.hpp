@@ -24,14 +24,21 @@
 
 #include <atomic>
 
+#include "core/mutant.hpp"
+
 namespace pinrail::core {
 
 template <class T>
 using atomic = std::atomic<T>;
 
+#ifndef PINRAIL_MUTANT
+#define PINRAIL_MUTANT none
+#endif
+
 struct native_atomics {
   template <class T>
   using atomic = std::atomic<T>;
+  static constexpr mutant broken = mutant::PINRAIL_MUTANT;
 };
 
 namespace order {

@@ -47,8 +47,9 @@ class bitset {
     for (unsigned level = 0; level < depth_; ++level, position /= 64) {
       word& w = levels_[level][position / 64];
       const std::uint64_t bit = std::uint64_t{1} << position % 64;
-      if (level > 0 && (w.load(order::set_bit) & bit)) continue;  // read back, and trust it: see the top
-      w.fetch_or(bit, order::set_bit);                            // (10)
+      if (level > 0 && (w.load(order::set_bit) & bit)) continue;     // read back, and trust it: see the top
+      const std::uint64_t before = w.fetch_or(bit, order::set_bit);  // (10)
+      if (is_broken<A>(mutant::set_trusts_earlier_setter) && before != 0) return;
     }
   }
 
@@ -61,7 +62,8 @@ class bitset {
       word& above = levels_[level][position / 64];
       const std::uint64_t summary = std::uint64_t{1} << position % 64;
       const std::uint64_t before = above.fetch_and(~summary, order::clear_bit);
-      if (levels_[level - 1][position].load(order::clear_bit) != 0) {
+      if (!is_broken<A>(mutant::summary_without_second_look) &&
+          levels_[level - 1][position].load(order::clear_bit) != 0) {
         set_summaries(level, position);
         return;
       }

@@ -52,9 +52,7 @@ class block_bits {
   constexpr explicit block_bits(std::uint64_t packed) noexcept : packed_(packed) {}
 
   [[nodiscard]] constexpr std::uint64_t packed() const noexcept { return packed_; }
-  [[nodiscard]] constexpr std::uint32_t pins() const noexcept {
-    return static_cast<std::uint32_t>(packed_ & pin_mask);
-  }
+  [[nodiscard]] constexpr std::uint32_t pins() const noexcept { return static_cast<std::uint32_t>(packed_ & pin_mask); }
   [[nodiscard]] constexpr std::uint32_t protections() const noexcept {
     return static_cast<std::uint32_t>((packed_ & protection_mask) >> 20);
   }
@@ -79,9 +77,9 @@ class block_bits {
 };
 
 enum class pin_outcome : std::uint8_t {
-  held,      ///< resident, and stays so until unpin
-  waiting,   ///< not resident; the pin counts once the block is published; unpin to give up
-  refused,   ///< 2^19 pins on one block: nothing was pinned
+  held,     ///< resident, and stays so until unpin
+  waiting,  ///< not resident; the pin counts once the block is published; unpin to give up
+  refused,  ///< 2^19 pins on one block: nothing was pinned
 };
 
 template <class A>
@@ -100,7 +98,9 @@ class block_word {
     return pin_slowly(seen);
   }
 
-  void unpin() noexcept { word_.fetch_sub(bits::one_pin, order::unpin); }  // (3)
+  void unpin() noexcept {
+    word_.fetch_sub(bits::one_pin, is_broken<A>(mutant::unpin_relaxed) ? order::relaxed : order::unpin);  // (3)
+  }
 
   /// Marks the block as changed on the device. The caller holds a pin.
   void mark_dirty() noexcept { word_.fetch_or(bits::dirty_bit, order::unpin); }
@@ -108,7 +108,7 @@ class block_word {
   /// Returns what was seen, or nothing changed and `refused` at 2^11 protections.
   [[nodiscard]] bool protect(bits& seen) noexcept {
     seen = bits(word_.fetch_add(bits::one_protection, order::pin));
-    if (seen.claimed()) word_.fetch_and(~bits::claim_bit, order::pin);
+    if (seen.claimed() && !is_broken<A>(mutant::protect_keeps_claim)) word_.fetch_and(~bits::claim_bit, order::pin);
     if (!(seen.packed() & bits::too_many_protections)) return true;
     word_.fetch_sub(bits::one_protection, order::unpin);
     return false;
@@ -119,7 +119,7 @@ class block_word {
   /// guard of the block's runtime the answer "yes" holds until the guard ends.
   [[nodiscard]] bool seen_resident() noexcept {
     std::uint64_t seen = word_.load(order::look);  // (7)
-    while (seen & bits::claim_bit) {
+    while (seen & bits::claim_bit && !is_broken<A>(mutant::look_keeps_claim)) {
       if (word_.compare_exchange_weak(seen, seen & ~bits::claim_bit, order::claim, order::look))
         return seen & bits::resident_bit;
     }
@@ -131,7 +131,8 @@ class block_word {
   /// Step 1. `seen` was loaded and is evictable. On success `seen` becomes the claimed value.
   [[nodiscard]] bool claim(bits& seen) noexcept {
     std::uint64_t expected = seen.packed();
-    const std::uint64_t claimed = (expected | bits::claim_bit) + bits::one_version;
+    constexpr std::uint64_t one_version = is_broken<A>(mutant::claim_keeps_version) ? 0 : bits::one_version;
+    const std::uint64_t claimed = (expected | bits::claim_bit) + one_version;
     if (!word_.compare_exchange_strong(expected, claimed, order::claim, order::look)) return false;  // (4)
     seen = bits(claimed);
     return true;
@@ -144,8 +145,8 @@ class block_word {
   /// Step 3. On success the block is absent, and what the evictor read since `claim` is its own.
   [[nodiscard]] bool take(bits claimed) noexcept {
     std::uint64_t expected = claimed.packed();
-    return word_.compare_exchange_strong(expected, expected & ~(bits::claim_bit | bits::resident_bit),
-                                         order::claim, order::look);  // (8)
+    return word_.compare_exchange_strong(expected, expected & ~(bits::claim_bit | bits::resident_bit), order::claim,
+                                         order::look);  // (8)
   }
 
   // ---- loaders and movers ---------------------------------------------------------------------------------
@@ -153,6 +154,10 @@ class block_word {
   /// absent -> loading; exactly one caller wins. Fails if the block is resident or loading.
   [[nodiscard]] bool begin_load() noexcept {
     std::uint64_t seen = word_.load(order::look);
+    if constexpr (is_broken<A>(mutant::begin_load_in_two_steps)) {
+      if (bits(seen).absent()) word_.fetch_or(bits::loading_bit, order::begin_load);
+      return bits(seen).absent();
+    }
     while (bits(seen).absent()) {
       if (word_.compare_exchange_weak(seen, seen | bits::loading_bit, order::begin_load, order::acquire))  // (9)
         return true;
@@ -163,8 +168,8 @@ class block_word {
   /// stay. Dirty blocks are written back first: a move that fails half way loses the bytes.
   [[nodiscard]] bool begin_move() noexcept {
     std::uint64_t seen = word_.load(order::look);
-    constexpr std::uint64_t forbidden =
-        bits::pin_mask | bits::claim_bit | bits::loading_bit | bits::dirty_bit | bits::writing_back_bit;
+    constexpr std::uint64_t forbidden = (is_broken<A>(mutant::move_ignores_pins) ? 0 : bits::pin_mask) |
+                                        bits::claim_bit | bits::loading_bit | bits::dirty_bit | bits::writing_back_bit;
     while ((seen & (bits::resident_bit | forbidden)) == bits::resident_bit) {
       const std::uint64_t moving = ((seen & ~bits::resident_bit) | bits::loading_bit) + bits::one_version;
       if (word_.compare_exchange_weak(seen, moving, order::claim, order::look)) return true;  // (9)
@@ -173,8 +178,9 @@ class block_word {
   }
   /// loading -> resident. Everything a user needs was written before. Returns what the word became.
   bits publish() noexcept {
-    return bits(word_.fetch_add(bits::resident_bit - bits::loading_bit, order::publish) +  // (1), (8)
-                bits::resident_bit - bits::loading_bit);
+    constexpr std::uint64_t change = bits::resident_bit - bits::loading_bit;
+    constexpr auto published = is_broken<A>(mutant::publish_relaxed) ? order::relaxed : order::publish;
+    return bits(word_.fetch_add(change, published) + change);  // (1), (8)
   }
   /// loading -> absent, after a failure.
   void abandon_load() noexcept { word_.fetch_sub(bits::loading_bit, order::end_load); }  // (8)
@@ -187,22 +193,31 @@ class block_word {
     constexpr std::uint64_t forbidden = bits::claim_bit | bits::loading_bit | bits::writing_back_bit;
     constexpr std::uint64_t needed = bits::resident_bit | bits::dirty_bit;
     while ((seen & (needed | forbidden)) == needed) {
-      const std::uint64_t next = (seen & ~bits::dirty_bit) | bits::writing_back_bit;
+      const std::uint64_t dirty = is_broken<A>(mutant::write_back_cleans_at_end) ? seen & bits::dirty_bit : 0;
+      const std::uint64_t next = (seen & ~bits::dirty_bit) | dirty | bits::writing_back_bit;
       if (word_.compare_exchange_weak(seen, next, order::begin_load, order::acquire)) return true;
     }
     return false;
   }
-  /// Ends a write-back; after a failed one the block is dirty again. One step, so that it is never seen clean.
+  /// Ends a write-back; after a failed one the block is dirty again, before it could be seen clean.
   void end_write_back(bool succeeded) noexcept {
+    if constexpr (is_broken<A>(mutant::write_back_cleans_at_end)) {
+      word_.fetch_and(~(bits::writing_back_bit | bits::dirty_bit), order::end_load);
+      return;
+    }
+    if constexpr (is_broken<A>(mutant::failed_write_back_cleans)) {
+      word_.fetch_and(~bits::writing_back_bit, order::end_load);
+      if (!succeeded) word_.fetch_or(bits::dirty_bit, order::end_load);
+      return;
+    }
     if (!succeeded) word_.fetch_or(bits::dirty_bit, order::end_load);
     word_.fetch_and(~bits::writing_back_bit, order::end_load);
   }
 
  private:
   [[nodiscard]] pin_outcome pin_slowly(std::uint64_t seen) noexcept {
-    if (seen & bits::claim_bit) word_.fetch_and(~bits::claim_bit, order::pin);
-    if (!(seen & bits::too_many_pins))
-      return seen & bits::resident_bit ? pin_outcome::held : pin_outcome::waiting;
+    if (seen & bits::claim_bit && !is_broken<A>(mutant::pin_keeps_claim)) word_.fetch_and(~bits::claim_bit, order::pin);
+    if (!(seen & bits::too_many_pins)) return seen & bits::resident_bit ? pin_outcome::held : pin_outcome::waiting;
     word_.fetch_sub(bits::one_pin, order::unpin);
     return pin_outcome::refused;
   }

@@ -57,15 +57,17 @@ class budget_word {
       next.set_aside += change.set_aside;
       next.withheld += change.withheld;
       if (next.sum() > capacity_) return false;
-      if (!word_.compare_exchange_weak(seen, pack(next), order::acq_rel, order::relaxed)) continue;
+      if constexpr (is_broken<A>(mutant::admission_in_two_steps)) {
+        word_.fetch_add(pack(next) - seen, order::acq_rel);
+      } else if (!word_.compare_exchange_weak(seen, pack(next), order::acq_rel, order::relaxed)) {
+        continue;
+      }
       raise_peak(next.used + next.set_aside);
       return true;
     }
   }
 
-  [[nodiscard]] bool take(std::uint64_t pages) noexcept {
-    return exchange({.used = static_cast<std::int64_t>(pages)});
-  }
+  [[nodiscard]] bool take(std::uint64_t pages) noexcept { return exchange({.used = static_cast<std::int64_t>(pages)}); }
   void give(std::uint64_t pages) noexcept { word_.fetch_sub(pages, order::release); }
 
  private:

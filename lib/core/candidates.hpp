@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/bitset.hpp"
+#include "core/block_word.hpp"
 
 namespace pinrail::core {
 
@@ -40,7 +41,13 @@ class candidates {
   }
 
   void set(std::uint32_t position) noexcept { classes_[class_of_[position]].members->set(position); }
-  void clear(std::uint32_t position) noexcept { classes_[class_of_[position]].members->clear(position); }
+  /// After the block may have stopped being a candidate. The second look keeps E1: if it became one again in the
+  /// meantime, whoever made it one set the bit before or after our clear; if before, we see the new word.
+  void withdraw(std::uint32_t position, const block_word<A>& word) noexcept {
+    bitset<A>& members = *classes_[class_of_[position]].members;
+    members.clear(position);
+    if (!is_broken<A>(mutant::withdraw_without_second_look) && word.load().candidate()) members.set(position);
+  }
   [[nodiscard]] bool test(std::uint32_t position) const noexcept {
     return classes_[class_of_[position]].members->test(position);
   }

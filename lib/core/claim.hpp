@@ -23,17 +23,36 @@ enum class eviction : std::uint8_t {
   forbidden,  ///< the runtime word forbids it
 };
 
+/// The mutant claim_in_one_phase.
+template <class A, class Capture>
+[[nodiscard]] eviction evict_in_one_phase(block_word<A>& word, const runtime_word<A>& rules, requester who,
+                                          block_bits claimed, Capture&& capture) noexcept {
+  capture();
+  if (!word.take(claimed)) return eviction::busy;
+  if (!rules.load().forbids(who)) return eviction::done;
+  if (word.begin_load()) word.publish();
+  return eviction::forbidden;
+}
+
 template <class A, class Capture>
 [[nodiscard]] eviction evict(block_word<A>& word, const runtime_word<A>& rules, requester who,
                              Capture&& capture) noexcept {
   block_bits seen = word.load();
+  if constexpr (is_broken<A>(mutant::rules_read_before_claim)) {
+    if (rules.load().forbids(who)) return eviction::forbidden;
+  }
   if (!seen.evictable() || !word.claim(seen)) return eviction::busy;
-  if (rules.load().forbids(who)) {
+  if constexpr (is_broken<A>(mutant::claim_in_one_phase)) return evict_in_one_phase(word, rules, who, seen, capture);
+  if (!is_broken<A>(mutant::rules_not_read) && !is_broken<A>(mutant::rules_read_before_claim) &&
+      rules.load().forbids(who)) {
     word.unclaim(seen);
     return eviction::forbidden;
   }
-  capture();
-  if (word.take(seen)) return eviction::done;
+  if constexpr (!is_broken<A>(mutant::capture_after_take)) capture();
+  if (word.take(seen)) {
+    if constexpr (is_broken<A>(mutant::capture_after_take)) capture();
+    return eviction::done;
+  }
   word.unclaim(seen);
   return eviction::busy;
 }

@@ -29,8 +29,7 @@ struct page_run {
 template <class A>
 class page_map {
  public:
-  explicit page_map(std::uint32_t pages)
-      : pages_(pages), words_(std::make_unique<word[]>((pages + 63) / 64)) {}
+  explicit page_map(std::uint32_t pages) : pages_(pages), words_(std::make_unique<word[]>((pages + 63) / 64)) {}
 
   [[nodiscard]] std::uint32_t size() const noexcept { return pages_; }
 
@@ -42,7 +41,7 @@ class page_map {
   [[nodiscard]] bool take(page_run run) noexcept {
     for (std::uint32_t at = run.first; at < run.end(); at = word_end(at, run.end())) {
       if (take_in_word(at, word_end(at, run.end()))) continue;
-      give({run.first, at - run.first});
+      if constexpr (!is_broken<A>(mutant::take_keeps_part)) give({run.first, at - run.first});
       return false;
     }
     return true;
@@ -87,6 +86,10 @@ class page_map {
     word& w = words_[at / 64];
     const std::uint64_t wanted = mask(at, end);
     std::uint64_t seen = w.load(order::relaxed);
+    if constexpr (is_broken<A>(mutant::take_pages_in_two_steps)) {
+      if ((seen & wanted) == 0) w.fetch_or(wanted, order::take_pages);
+      return (seen & wanted) == 0;
+    }
     while ((seen & wanted) == 0)
       if (w.compare_exchange_weak(seen, seen | wanted, order::take_pages, order::relaxed)) return true;  // (17)
     return false;

@@ -19,11 +19,10 @@
 
 namespace pinrail::core {
 
-template <class A>
+/// `stripes`: cache lines that readers are counted on.
+template <class A, std::uint32_t stripes = 16>
 class reader_gate {
  public:
-  static constexpr std::uint32_t stripes = 16;
-
   struct token {
     std::uint32_t stripe = 0;
     std::uint32_t phase = 0;
@@ -35,7 +34,8 @@ class reader_gate {
     for (;;) {
       const std::uint32_t phase = phase_.load(order::seq_cst) & 1;
       counts_[stripe].readers[phase].fetch_add(1, order::seq_cst);
-      if ((phase_.load(order::seq_cst) & 1) == phase) return {stripe, phase};
+      if (is_broken<A>(mutant::enter_without_second_look) || (phase_.load(order::seq_cst) & 1) == phase)
+        return {stripe, phase};
       counts_[stripe].readers[phase].fetch_sub(1, order::release);
     }
   }

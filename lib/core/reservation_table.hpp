@@ -19,7 +19,8 @@
 // Epochs and sequence numbers wrap after 2^28 changes of one entry and 2^32 of the table; a thread would have to
 // sleep through exactly that many to be fooled.
 //
-// Progress: lock-free. An attempt is repeated only when another change succeeded in between. Reads are wait-free.
+// Progress: lock-free, as long as fewer than `most_operations` threads are stopped inside a change. An attempt is
+// repeated only when another change succeeded in between. Reads are wait-free.
 #pragma once
 
 #include <array>
@@ -67,23 +68,24 @@ enum class verdict : std::uint8_t {
   unchanged,  ///< nothing to do: already released, or a stale handle
   shortage,   ///< needed_pages were not free
   conflict,   ///< a guest can't be reserved, a reserved runtime can't be a guest
-  limit,      ///< too many guests, or too many changes under way at once
+  limit,      ///< too many guest scopes
 };
 
 struct ruling {
   verdict what = verdict::granted;
-  reservation now;                  ///< the entry after the change, or as it was seen
-  std::uint64_t needed_pages = 0;   ///< for shortage
-  std::uint64_t free_pages = 0;     ///< for shortage: capacity minus the other shares
+  reservation now;                 ///< the entry after the change, or as it was seen
+  std::uint64_t needed_pages = 0;  ///< for shortage
+  std::uint64_t free_pages = 0;    ///< for shortage: capacity minus the other shares
 };
 
-template <class A>
+/// `most_operations`: changes that may be under way at once.
+template <class A, std::uint32_t most_operations = 255>
 class reservation_table {
  public:
   reservation_table(std::uint32_t entries, std::uint64_t capacity_pages)
       : capacity_(capacity_pages),
         entries_(std::make_unique<entry[]>(entries)),
-        records_(std::make_unique<record[]>(max_operations)) {
+        records_(std::make_unique<record[]>(most_operations + 1)) {
     records_[no_operation].busy.store(1, order::relaxed);
   }
 
@@ -123,8 +125,8 @@ class reservation_table {
   /// Ends the reservation that has this epoch; a stale handle changes nothing.
   ruling release(std::uint32_t index, std::uint32_t epoch) noexcept {
     return change(index, [epoch](const reservation& now, std::uint64_t) -> ruling {
-      if (now.epoch != epoch || !(now.reserved() || now.kind == holder::bytes))
-        return {.what = verdict::unchanged, .now = now};
+      const bool current = is_broken<A>(mutant::release_ignores_epoch) || now.epoch == epoch;
+      if (!current || !(now.reserved() || now.kind == holder::bytes)) return {.what = verdict::unchanged, .now = now};
       return grant(now, holder::none, 0, 0);
     });
   }
@@ -149,7 +151,7 @@ class reservation_table {
   }
 
  private:
-  static constexpr std::uint32_t max_operations = 256;
+  static_assert(most_operations < 256, "the ledger word has eight bits for the operation");
   static constexpr std::uint32_t no_operation = 0;
 
   struct ledger {
@@ -173,9 +175,10 @@ class reservation_table {
   };
 
   [[nodiscard]] static ruling grant(const reservation& now, holder kind, std::uint64_t share, std::uint32_t guests) {
-    return {.what = verdict::granted,
-            .now = {.share_pages = share, .kind = kind, .guests = guests,
-                    .epoch = (now.epoch + 1) & reservation::epoch_mask}};
+    return {
+        .what = verdict::granted,
+        .now = {
+            .share_pages = share, .kind = kind, .guests = guests, .epoch = (now.epoch + 1) & reservation::epoch_mask}};
   }
   [[nodiscard]] static ruling shortage(const reservation& now, std::uint64_t needed, std::uint64_t free_pages) {
     return {.what = verdict::shortage, .now = now, .needed_pages = needed, .free_pages = free_pages};
@@ -189,7 +192,7 @@ class reservation_table {
   [[nodiscard]] settled_entry settled(std::uint32_t index) noexcept {
     for (;;) {
       const std::uint64_t c = ledger_.load(order::read_ledger);  // (13)
-      finish(c);
+      if constexpr (!is_broken<A>(mutant::predecessor_not_finished)) finish(c);
       const reservation now = read(index);
       if (ledger_.load(order::read_ledger) == c) return {c, now};  // else `now` belongs to a later state
     }
@@ -199,10 +202,10 @@ class reservation_table {
   template <class Decide>
   [[nodiscard]] ruling change(std::uint32_t index, Decide&& decide) noexcept {
     const std::uint32_t mine = claim_record();
-    if (mine == no_operation) return {.what = verdict::limit, .now = read(index)};
     for (;;) {
       auto [c, now] = settled(index);
-      const std::uint64_t others = ledger::granted(c) - now.share_pages;
+      const std::uint64_t replaced = is_broken<A>(mutant::replace_counts_twice) ? 0 : now.share_pages;
+      const std::uint64_t others = ledger::granted(c) - replaced;
       const ruling r = decide(now, capacity_ - others);
       if (r.what != verdict::granted) {
         records_[mine].busy.store(0, order::release);
@@ -214,6 +217,7 @@ class reservation_table {
       if (!ledger_.compare_exchange_strong(c, after, order::install, order::read_ledger)) continue;  // (12)
       // `c` was read with its operation; nobody can need that record now: T4.
       if (ledger::operation(c) != no_operation) records_[ledger::operation(c)].busy.store(0, order::release);
+      if constexpr (is_broken<A>(mutant::record_freed_at_once)) records_[mine].busy.store(0, order::release);
       finish(after);
       return r;
     }
@@ -226,7 +230,7 @@ class reservation_table {
     const record& r = records_[operation];
     const std::uint32_t index = r.index.load(order::acquire);
     const std::uint64_t packed = r.next.load(order::acquire);
-    if (ledger_.load(order::read_ledger) != c) return;
+    if (!is_broken<A>(mutant::finish_without_second_look) && ledger_.load(order::read_ledger) != c) return;
     const reservation next = reservation::unpack(packed);
     entry& e = entries_[index];
     std::uint64_t seen = e.value.load(order::read_entry);
@@ -235,14 +239,15 @@ class reservation_table {
     e.rules.follow(next.kind == holder::primary, next.kind == holder::secondary, next.epoch);
   }
 
+  /// A record that no one uses. There is one, unless `most_operations` threads are inside a change at this moment.
   [[nodiscard]] std::uint32_t claim_record() noexcept {
-    for (std::uint32_t i = 1; i < max_operations; ++i) {
-      std::uint32_t free = 0;
-      if (records_[i].busy.load(order::relaxed) == 0 &&
-          records_[i].busy.compare_exchange_strong(free, 1, order::acquire, order::relaxed))
-        return i;
+    for (bool looks = true;; looks = false) {  // a look is cheaper, but may show an older value
+      for (std::uint32_t i = 1; i <= most_operations; ++i) {
+        std::uint32_t free = 0;
+        if (looks && records_[i].busy.load(order::relaxed) != 0) continue;
+        if (records_[i].busy.compare_exchange_strong(free, 1, order::acquire, order::relaxed)) return i;
+      }
     }
-    return no_operation;
   }
 
   std::uint64_t capacity_;

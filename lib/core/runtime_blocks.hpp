@@ -35,12 +35,8 @@ class runtime_blocks {
   /// After the block may have become a candidate: published, or no longer protected.
   void offer(std::uint32_t position) noexcept { candidates_.set(position); }
 
-  /// After the block may have stopped being one. The second look keeps E1: if it became a candidate again in
-  /// the meantime, whoever made it one set the bit before or after our clear; if before, we see the new word.
-  void withdraw(std::uint32_t position) noexcept {
-    candidates_.clear(position);
-    if (blocks_[position].word.load().candidate()) candidates_.set(position);
-  }
+  /// After it may have stopped being one.
+  void withdraw(std::uint32_t position) noexcept { candidates_.withdraw(position, blocks_[position].word); }
 
   // ---- for runtimes without an order: second chance (CLOCK, Corbato 1968) --------------------------------
   void touch(std::uint32_t position) noexcept {

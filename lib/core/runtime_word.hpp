@@ -82,10 +82,11 @@ class runtime_word {
   void follow(bool primary, bool secondary, std::uint64_t epoch) noexcept {
     const std::uint64_t before = (epoch - 1) & bits::epoch_mask;
     std::uint64_t seen = word_.load(order::read_rules);
-    while (bits(seen).epoch() == before) {
+    while (is_broken<A>(mutant::rules_follow_any_epoch) || bits(seen).epoch() == before) {
       const std::uint64_t next = (seen & bits::guard_mask) | (primary ? bits::one_primary : 0) |
                                  (secondary ? bits::one_secondary : 0) |
                                  (epoch & bits::epoch_mask) << bits::epoch_shift;
+      if constexpr (is_broken<A>(mutant::rules_lose_guards)) return word_.store(next, order::guard);
       if (word_.compare_exchange_weak(seen, next, order::guard, order::read_rules)) return;
     }
   }

@@ -128,11 +128,13 @@ class selection {
   [[nodiscard]] static double distance_in(const pass_view& v, const runtime_blocks<A>& blocks,
                                           std::uint32_t position) noexcept {
     switch (v.cursor.kind) {
-      case pass_kind::ordered: return walk_of(v, blocks).distance(position);
+      case pass_kind::ordered:
+        return walk_of(v, blocks).distance(position);
       case pass_kind::listed:
         if (v.list->contains(position)) return v.list->distance(position, v.cursor.done);
         return 2.0 * (v.list->length() + blocks.size());
-      case pass_kind::data_dependent: break;
+      case pass_kind::data_dependent:
+        break;
     }
     return blocks.size();
   }

@@ -60,7 +60,7 @@ class last_uses {
     }
     for (auto& slot : slots_) {
       std::uint64_t seen = slot.load(order::relaxed);
-      if (seen != 0 && !is_complete(ticket(seen))) continue;
+      if (!is_broken<A>(mutant::note_takes_any_slot) && seen != 0 && !is_complete(ticket(seen))) continue;
       if (slot.compare_exchange_strong(seen, used.packed(), order::relaxed, order::relaxed)) return true;
     }
     return false;
@@ -72,9 +72,7 @@ class last_uses {
     return slots_[index].compare_exchange_strong(expected, joined.packed(), order::relaxed, order::relaxed);
   }
 
-  [[nodiscard]] ticket read(std::size_t index) const noexcept {
-    return ticket(slots_[index].load(order::relaxed));
-  }
+  [[nodiscard]] ticket read(std::size_t index) const noexcept { return ticket(slots_[index].load(order::relaxed)); }
 
   void clear() noexcept {
     for (auto& slot : slots_) slot.store(0, order::relaxed);

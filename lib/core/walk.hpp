@@ -74,8 +74,8 @@ class farthest_first {
 
   std::uint32_t step(interval& i) noexcept {
     if (i.begin >= i.end) return bitset<A>::none;
-    const std::uint32_t found = i.towards == heading::forward ? members_.previous(i.end, i.begin)
-                                                              : members_.next(i.begin, i.end);
+    const std::uint32_t found =
+        i.towards == heading::forward ? members_.previous(i.end, i.begin) : members_.next(i.begin, i.end);
     if (found == bitset<A>::none) {
       i.begin = i.end;
     } else if (i.towards == heading::forward) {

@@ -32,7 +32,10 @@ namespace pinrail::test {
 
 /// The part of std::atomic that the core uses. Weak compare-exchanges are strong here: a spurious failure only repeats
 /// a loop, and would make an exhaustive search endless.
+template <core::mutant mistake = core::mutant::none>
 struct relacy_atomics {
+  static constexpr core::mutant broken = mistake;
+
   template <class T>
   class atomic {
    public:
