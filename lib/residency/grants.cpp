@@ -153,8 +153,13 @@ result<granted_share> reserve(runtime_state& r, const reserve_options& o) noexce
   return granted;
 }
 
+/// By the epoch that was read while the entry was still this runtime's: once it is removed, another may have its index.
 bool release(runtime_state& r) noexcept {
-  return released(r, r.owner().table().release(scheduler_state::entry_of(r)));
+  for (;;) {
+    const core::reservation now = r.owner().read(r);
+    if (!now.reserved() || r.state.load() == runtime_state::phase::removed) return false;
+    if (release(r, now.epoch)) return true;  // else it was replaced meanwhile, or released
+  }
 }
 
 bool release(runtime_state& r, std::uint32_t epoch) noexcept {

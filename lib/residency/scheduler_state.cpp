@@ -286,12 +286,12 @@ void scheduler_state::remove_runtime(runtime_state& r) {
   std::shared_ptr<runtime_state> last;
   {
     const std::lock_guard lock(registry_);
+    r.state.store(runtime_state::phase::removed);  // before its index, and so its entry, can be another's
     runtimes_[r.index()].store(nullptr, order::seq_cst);
     const auto it = std::find_if(registered_.begin(), registered_.end(), [&](const auto& x) { return x.get() == &r; });
     last = std::move(*it);
     registered_.erase(it);
   }
-  r.state.store(runtime_state::phase::removed);
   retire(std::move(last));
 }
 

@@ -46,14 +46,15 @@ reservation_kind kind_of(core::holder h) noexcept {
 
 runtime_statistics statistics_of(const scheduler_state& s, const runtime_state& r) {
   const counters& c = r.stats;
-  const core::reservation grant = s.read(r);
+  const bool removed = r.state.load() == runtime_state::phase::removed;  // its index may be another's
+  const core::reservation grant = removed ? core::reservation{} : s.read(r);
   runtime_statistics out;
   out.name = r.name();
   out.blocks = r.blocks().size();
   out.footprint_bytes = s.to_bytes(r.footprint_pages());
   out.reservation = kind_of(grant.kind);
   out.share_bytes = s.to_bytes(grant.share_pages);
-  out.guards = s.rules(r).load().guards();
+  out.guards = removed ? 0 : s.rules(r).load().guards();
   out.resident_blocks = read(c.resident_blocks);
   out.resident_bytes = s.to_bytes(read(c.held_pages));
   out.peak_resident_bytes = s.to_bytes(read(c.peak_held_pages));

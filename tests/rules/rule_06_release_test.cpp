@@ -53,6 +53,19 @@ TEST_F(rule_06, of_eight_threads_with_one_handle_exactly_one_releases) {
   }
 }
 
+TEST_F(rule_06, the_handle_of_a_removed_runtime_releases_nothing_of_the_one_that_came_in_its_place) {
+  rig one{{.vram_budget = 16 * block_bytes, .max_runtimes = 1}};
+  const runtime removed = one.add("removed", 4, block_bytes).handle;
+  one.sched().remove_runtime(removed);
+  auto next = one.add("next", 4, block_bytes);
+  const auto handle = next.handle.reserve_for_resident();
+  const auto guard = next.handle.keep_resident();
+  EXPECT_FALSE(removed.release_reservation());
+  EXPECT_TRUE(handle.active());
+  EXPECT_EQ(removed.statistics().share_bytes, 0u);
+  EXPECT_EQ(removed.statistics().guards, 0u);
+}
+
 TEST_F(rule_06, reservations_of_others_stay) {
   auto mine = a.handle.reserve_for_resident();
   auto theirs = b.handle.reserve_for_resident();
