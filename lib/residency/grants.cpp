@@ -92,6 +92,8 @@ void unkeep(runtime_state& r) noexcept {
 result<void> load_all(runtime_state& r) noexcept {
   constexpr std::uint32_t ahead = 4;
   scheduler_state& s = r.owner();
+  const scheduler_state::working call(s);
+  if (!call) return s.why_halted();
   const std::uint64_t until_ns = s.now_ns() + static_cast<std::uint64_t>(s.options().load_deadline.count());
   for (std::uint32_t p = 0; p < r.blocks().size(); ++p) {
     auto& word = r.at(p).word;
@@ -135,6 +137,8 @@ void unprotect(runtime_state& r, std::span<const block_index> positions) noexcep
 
 result<granted_share> reserve(runtime_state& r, const reserve_options& o) noexcept {
   scheduler_state& s = r.owner();
+  const scheduler_state::working call(s);
+  if (!call) return s.why_halted();
   const auto want = wanted(s, r, o);
   if (!want) return want.why();
   const auto kind = o.priority == priority::primary ? core::holder::primary : core::holder::secondary;
@@ -170,6 +174,8 @@ bool release(runtime_state& r, std::uint32_t epoch) noexcept {
 
 result<granted_share> enter_guest(runtime_state& r) noexcept {
   scheduler_state& s = r.owner();
+  const scheduler_state::working call(s);
+  if (!call) return s.why_halted();
   const std::uint64_t least = std::max<std::uint64_t>(1, r.minimum_pages());
   const std::uint64_t most = std::max<std::uint64_t>(1, r.footprint_pages());
   if (least > s.budget_pages())
@@ -187,10 +193,11 @@ result<granted_share> enter_guest(runtime_state& r) noexcept {
 
 void leave_guest(runtime_state& r) noexcept {
   scheduler_state& s = r.owner();
+  const scheduler_state::working call(s);
   // Before the entry says "no guest": whoever publishes a block of it afterwards sees that it must leave.
   r.leaving.store(departure::begun, order::release);
   const auto left = s.table().leave_guest(scheduler_state::entry_of(r));
-  if (left.what == core::verdict::granted && left.now.kind == core::holder::none && !s.halted()) {
+  if (left.what == core::verdict::granted && left.now.kind == core::holder::none && call) {
     const scheduler_state::reading inside(s);
     auto begun = departure::begun;
     if (evict_all(s, r, eviction_cause::guest_exit) != 0)

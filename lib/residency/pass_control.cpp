@@ -139,7 +139,8 @@ result<pass_state*> open_pass(runtime_state& r, stream_ref stream, const pass_op
   scheduler_state& s = r.owner();
   if (stream.device() != &s.device() || o.prefetch_blocks > 64)
     return failure{.code = errc::invalid_argument, .needed_bytes = o.prefetch_blocks, .available_bytes = 64};
-  if (s.halted()) return s.why_halted();
+  const scheduler_state::working call(s);
+  if (!call) return s.why_halted();
   core::pass_cursor c = first_cursor(r, o);
   if (c.kind == pass_kind::listed && (list == nullptr || list->length() == 0)) c.kind = pass_kind::data_dependent;
   auto& passes = r.blocks().live_passes();
@@ -244,6 +245,8 @@ void end_use(runtime_state& r, pass_state& p, std::uint32_t position, bool dirty
 }
 
 void prefetch(runtime_state& r, pass_state& p, std::span<const block_index> positions) noexcept {
+  const scheduler_state::working call(r.owner());
+  if (!call) return;
   double ahead = 0;
   for (const block_index b : positions)
     if (b < r.blocks().size())

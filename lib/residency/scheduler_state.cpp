@@ -83,10 +83,10 @@ void scheduler_state::close() noexcept {
   if (closed_.exchange(1, order::acq_rel) != 0) return;
   halt running = halt::no;
   halt_.compare_exchange_strong(running, halt::closed, order::seq_cst, order::seq_cst);
-  const bool uses_ended = await_uses();
+  const bool callers_gone = await_callers();
   if (!device_lost()) write_back_all();
   transfers_->stop();
-  const bool quiet = uses_ended && (device_lost() || await_device());
+  const bool quiet = callers_gone && (device_lost() || await_device());
   if (!quiet) {
     // Who still holds a use may touch anything: nothing is freed, and the handles keep what they refer to.
     keep_error(log_level::error, "the scheduler ended while blocks were in use; its device memory stays allocated");
@@ -108,18 +108,20 @@ void scheduler_state::close() noexcept {
 template <class Condition>
 bool scheduler_state::await_condition(Condition&& holds) noexcept {
   const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(close_deadline_ns);
+  progress_.notify();  // who waits sees that nothing starts any more
   while (!holds()) {
     if (std::chrono::steady_clock::now() > end) return false;
     if (!threaded_ && !transfers_->step() && !backend().advance_clock(now_ns() + close_deadline_ns))
       return holds();
-    progress_.notify();
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
   return true;
 }
 
-bool scheduler_state::await_uses() noexcept {
+/// Uses and calls under way.
+bool scheduler_state::await_callers() noexcept {
   return await_condition([this] {
+    if (calls_.load(order::seq_cst) != 0) return false;
     const std::lock_guard lock(registry_);
     return std::all_of(registered_.begin(), registered_.end(), [](const auto& r) { return r->open_uses() == 0; });
   });

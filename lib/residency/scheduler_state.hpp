@@ -115,6 +115,21 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
   }
 
   // ---- ending and failing -----------------------------------------------------------------------------------
+  /// A call on a handle that may touch the device or its memory, other than a use (those are counted in their passes).
+  /// `close` waits for it; one that comes later finds the scheduler halted.
+  class working {
+   public:
+    explicit working(scheduler_state& s) noexcept : state_(s) { state_.calls_.fetch_add(1, core::order::seq_cst); }
+    ~working() { state_.calls_.fetch_sub(1, core::order::release); }
+    working(const working&) = delete;
+    working& operator=(const working&) = delete;
+    /// False: nothing may be touched.
+    explicit operator bool() const noexcept { return !state_.halted(); }
+
+   private:
+    scheduler_state& state_;
+  };
+
   /// Its last guest scope has ended, and nothing uses it since.
   [[nodiscard]] bool should_leave(const runtime_state& r) const noexcept {
     return r.leaving.load(core::order::acquire) != runtime_state::departure::none && read(r).kind == core::holder::none &&
@@ -153,6 +168,7 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
 
  private:
   friend class reading;
+  friend class working;
   static constexpr std::uint32_t byte_entries = 256;
   enum class halt : std::uint32_t { no, closed, lost };
   struct byte_name {
@@ -165,7 +181,7 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
   void free_device() noexcept;
   template <class Condition>
   [[nodiscard]] bool await_condition(Condition&& holds) noexcept;
-  [[nodiscard]] bool await_uses() noexcept;
+  [[nodiscard]] bool await_callers() noexcept;
   [[nodiscard]] bool await_device() noexcept;
   void await_readers() noexcept;
   void write_back_all() noexcept;
@@ -189,6 +205,7 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
   std::unique_ptr<transfers> transfers_;
   core::atomic<halt> halt_{halt::no};
   core::atomic<std::uint32_t> closed_{0};
+  core::atomic<std::uint32_t> calls_{0};  ///< see `working`
   core::atomic<std::int32_t> lost_code_{0};
   core::atomic<std::uint64_t> trace_ids_{1};
 

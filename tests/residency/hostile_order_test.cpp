@@ -88,6 +88,56 @@ TEST(hostile_order, waiting_uses_are_woken_when_the_scheduler_ends) {
   EXPECT_EQ(outcome, errc::closed);
 }
 
+TEST(hostile_order, a_kept_runtime_that_waits_to_be_loaded_is_woken_when_the_scheduler_ends) {
+  auto dev = open_device("emulated:vram=16MiB");
+  host_model bytes(4, block_bytes, 1);
+  std::optional<scheduler> sched(
+      std::in_place, *dev, scheduler_options{.vram_budget = 2 * block_bytes, .load_deadline = std::chrono::hours(1)});
+  const runtime r = sched->add_runtime("r", bytes.model());
+  std::thread waiter([&] { EXPECT_EQ(caught([&] { (void)r.keep_resident({.load = true}); }).code(), errc::closed); });
+  EXPECT_TRUE(eventually([&] { return r.statistics().resident_blocks == 2; }));  // the third waits for room
+  sched.reset();
+  waiter.join();
+  EXPECT_EQ(emulated::live_resources(*dev).arena_bytes, 0u);
+}
+
+TEST(hostile_order, the_scheduler_ends_while_four_threads_use_its_handles) {
+  for (int round = 0; round < 20; ++round) {
+    auto dev = open_device("emulated:vram=16MiB");
+    std::vector<host_model> bytes(4, host_model(6, 4096, 1));
+    std::optional<scheduler> sched(std::in_place, *dev,
+                                   scheduler_options{.vram_budget = 6 * 4096, .load_deadline = std::chrono::hours(1)});
+    std::vector<runtime> all;
+    for (std::size_t t = 0; t < 4; ++t)
+      all.push_back(sched->add_runtime("r", bytes[t].model({.pinned = true, .writable = t == 0})));
+    core::atomic<int> rounds{0};
+    std::vector<std::thread> threads;
+    for (std::size_t t = 0; t < 4; ++t)
+      threads.emplace_back([&, mine = all[t], writes = t == 0] {
+        const stream s = dev->create_stream();
+        for (;;) {
+          auto pass = mine.try_managed_forward(s, {.order = {0, 2, 4, 1, 3, 5}, .prefetch_blocks = 3});
+          if (!pass) break;
+          auto scope = mine.try_as_guest(mine);
+          auto held = mine.try_reserve_for_resident({.bytes = 3 * 4096});
+          for (block_index b = 0; b < 6; ++b) {
+            auto use = pass->try_use(b);
+            if (use && writes && caught([&] { use->mark_dirty(); }).code() != errc::none) break;
+          }
+          pass->prefetch(std::vector<block_index>{0, 1, 2});
+          if (held) held->release();
+          rounds.fetch_add(1, core::order::relaxed);
+        }
+      });
+    EXPECT_TRUE(eventually([&] { return rounds.load(core::order::relaxed) > 4 * round; }));
+    sched.reset();
+    for (std::thread& t : threads) t.join();
+    EXPECT_EQ(emulated::violations(*dev), std::vector<std::string>{});
+    EXPECT_EQ(emulated::live_resources(*dev).arena_bytes, 0u);
+    EXPECT_EQ(emulated::live_resources(*dev).pinned_bytes, 0u);
+  }
+}
+
 TEST(hostile_order, a_runtime_is_not_removed_while_something_holds_it) {
   rig r{{.vram_budget = 4_MiB}};
   auto a = r.add("a", 4, block_bytes);
