@@ -126,10 +126,18 @@ bool timeline::is_complete(ticket t) noexcept {
 bool timeline::poll(lane& l, std::uint64_t sequence) noexcept {
   void* event = l.ring[sequence % ring_size].load(order::read_ticket);  // (19)
   const auto done = device_.query_event({event});
+  if (done.code() == errc::device_lost)
+    loss_.store(std::uint64_t{1} << 32 | static_cast<std::uint32_t>(done.why().native_code), order::relaxed);
   if (!done || !*done) return false;
   // The event may have been recorded again since: then that record is complete too, and so is ours before it.
   complete_to(l, sequence);
   return true;
+}
+
+std::optional<failure> timeline::loss() const noexcept {
+  const std::uint64_t packed = loss_.load(order::relaxed);
+  if (packed == 0) return std::nullopt;
+  return failure{.code = errc::device_lost, .native_code = static_cast<std::int32_t>(packed)};
 }
 
 void timeline::complete_to(lane& l, std::uint64_t sequence) noexcept {

@@ -24,6 +24,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "core/atomic.hpp"
@@ -56,8 +57,10 @@ class timeline {
 
   // ---- tickets: data plane ------------------------------------------------------------------------------
   [[nodiscard]] result<ticket> record(std::uint32_t stream) noexcept;
-  /// A device error reads as "not complete"; `record` and `wait` report it.
+  /// A device error reads as "not complete"; `record` and `wait` report it, and `loss` a lost device.
   [[nodiscard]] bool is_complete(ticket t) noexcept;
+  /// Has a query found the device lost? Then nothing ever becomes complete: who waits asks this, too.
+  [[nodiscard]] std::optional<failure> loss() const noexcept;
   [[nodiscard]] status wait(std::uint32_t stream, ticket t) noexcept;
   /// One ticket on `stream` that covers all of `tickets`.
   [[nodiscard]] result<ticket> join(std::uint32_t stream, std::span<const ticket> tickets) noexcept;
@@ -88,6 +91,7 @@ class timeline {
 
   backend& device_;
   std::unique_ptr<stream_slot[]> streams_;
+  core::atomic<std::uint64_t> loss_{0};  ///< 0: none; else bit 32, and the native code below
 };
 
 }  // namespace pinrail::devices

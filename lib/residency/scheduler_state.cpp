@@ -86,7 +86,7 @@ void scheduler_state::close() noexcept {
   const bool callers_gone = await_callers();
   if (!device_lost()) write_back_all();
   transfers_->stop();
-  const bool quiet = callers_gone && (device_lost() || await_device());
+  const bool quiet = callers_gone && await_device();
   if (!quiet) {
     // Who still holds a use may touch anything: nothing is freed, and the handles keep what they refer to.
     keep_error(log_level::error, "the scheduler ended while blocks were in use; its device memory stays allocated");
@@ -140,6 +140,8 @@ bool scheduler_state::await_device() noexcept {
     return true;
   };
   return await_condition([&] {
+    look_for_loss();
+    if (device_lost()) return true;
     arena_->reap();
     const std::lock_guard lock(registry_);
     return arena_->draining_pages() == 0 &&

@@ -143,6 +143,10 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
   [[nodiscard]] const char* halt_text() const noexcept;
   /// Something failed. A lost device poisons the scheduler: everything fails from then on, with that error.
   void note_device_failure(const failure& why, std::string_view doing) noexcept;
+  /// The same for a loss that only a query has seen so far.
+  void look_for_loss() noexcept {
+    if (const auto why = timeline().loss(); why && !device_lost()) note_device_failure(*why, "waiting for device work");
+  }
   /// An error that no caller can be told.
   void keep_error(log_level level, const std::string& message) noexcept;
   [[nodiscard]] std::optional<std::string> first_error() const;

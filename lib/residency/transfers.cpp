@@ -112,6 +112,7 @@ void transfers::request_compaction(const room_request& r) noexcept {
 // ---- transfer thread --------------------------------------------------------------------------------------
 
 bool transfers::step() noexcept {
+  state_.look_for_loss();
   bool did = take_in();
   did |= sort_finished_tasks();
   did |= retire_copies();

@@ -138,6 +138,23 @@ TEST(hostile_order, the_scheduler_ends_while_four_threads_use_its_handles) {
   }
 }
 
+TEST(hostile_order, a_loss_that_only_queries_see_does_not_hang_the_end_of_the_scheduler) {
+  for (std::uint64_t after = 0; after < 30; after += 3) {
+    auto dev = open_device("emulated:vram=16MiB,d2h=100MB/s");
+    host_model bytes(4, block_bytes, 1);
+    const stream s = dev->create_stream();
+    {
+      scheduler sched(*dev, {.vram_budget = 4_MiB});
+      const runtime r = sched.add_runtime("r", bytes.model({.pinned = true, .writable = true}));
+      auto pass = r.managed_forward(s, {.prefetch_blocks = 0});
+      for (block_index b = 0; b < 4; ++b) pass.use(b).mark_dirty();
+      emulated::inject(*dev, {.where = emulated::call::query_event, .after = after, .code = errc::device_lost});
+    }
+    EXPECT_EQ(emulated::live_resources(*dev).arena_bytes, 0u) << after;
+    EXPECT_EQ(emulated::live_resources(*dev).pinned_bytes, 0u) << after;
+  }
+}
+
 TEST(hostile_order, a_runtime_is_not_removed_while_something_holds_it) {
   rig r{{.vram_budget = 4_MiB}};
   auto a = r.add("a", 4, block_bytes);
