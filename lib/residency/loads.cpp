@@ -23,11 +23,9 @@ void submit(scheduler_state& s, load_job* job, runtime_state& r, std::uint32_t p
   s.moves().submit(job);
 }
 
-/// Gives the block up before anything was submitted; who waits is told `why`, or tries itself if there is none.
-void abandon(scheduler_state& s, runtime_state& r, std::uint32_t position, const failure& why) noexcept {
-  r.extra(position).failure.store(std::uint64_t{static_cast<std::uint8_t>(why.code)} << 32 |
-                                      static_cast<std::uint32_t>(why.native_code),
-                                  order::release);
+/// Gives the block up before anything was submitted. Who waits tries itself: it has a deadline of its own, and may
+/// take more than this request might.
+void abandon(scheduler_state& s, runtime_state& r, std::uint32_t position) noexcept {
   r.at(position).word.abandon_load();
   s.progress().notify();
 }
@@ -58,7 +56,7 @@ result<void> begin_demanded(scheduler_state& s, runtime_state& r, std::uint32_t 
     submit(s, job, r, position, room, false);
   } else {
     if (room.run.count != 0) return_room(s, request, room);
-    abandon(s, r, position, found.why());
+    abandon(s, r, position);
   }
   return found;
 }
@@ -119,7 +117,7 @@ void prefetch_block(scheduler_state& s, runtime_state& r, std::uint32_t position
     return;
   }
   if (job != nullptr) s.moves().return_job(job);
-  abandon(s, r, position, {});
+  abandon(s, r, position);
 }
 
 }  // namespace pinrail::residency

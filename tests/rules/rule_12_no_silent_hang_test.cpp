@@ -1,5 +1,7 @@
 // Rule 12: when nothing can be evicted, a demand load waits up to a deadline, then fails with the list of blockers.
 // What can never fit fails at once.
+#include <algorithm>
+
 #include "support/rig.hpp"
 
 namespace pinrail::test {
@@ -71,6 +73,31 @@ TEST_F(rule_12, it_succeeds_when_a_guard_ends_in_time) {
   r.run(late, {0}, {.prefetch_blocks = 0, .load_deadline = std::chrono::seconds(20)});
   ender.join();
   EXPECT_GE(late.handle.statistics().stall_ns, 1'000'000u);
+}
+
+TEST_F(rule_12, who_waits_for_anothers_load_has_a_deadline_of_its_own) {
+  r.run(kept);
+  r.run(held);
+  auto a = kept.handle.keep_resident();
+  auto b = held.handle.keep_resident();
+  errc hasty = errc::none;
+  errc patient = errc::none;
+  const auto try_use = [&](std::chrono::milliseconds deadline, errc& outcome) {
+    const stream mine = r.device().create_stream();
+    auto pass = late.handle.managed_forward(mine, {.prefetch_blocks = 0, .load_deadline = deadline});
+    outcome = pass.try_use(0).code();
+  };
+  std::thread first([&] { try_use(std::chrono::milliseconds(300), hasty); });
+  EXPECT_TRUE(eventually([&] {  // until the first has won the block, for which it finds no room
+    const auto all = r.sched().blockers();
+    return std::any_of(all.begin(), all.end(), [](const blocker& x) { return x.why == blocker::reason::loading; });
+  }));
+  std::thread second([&] { try_use(std::chrono::seconds(20), patient); });
+  first.join();
+  a.end();
+  second.join();
+  EXPECT_EQ(hasty, errc::no_victim);
+  EXPECT_EQ(patient, errc::none);
 }
 
 TEST_F(rule_12, what_can_never_fit_fails_at_once) {
