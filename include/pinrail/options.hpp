@@ -60,7 +60,7 @@ struct reserve_options {
 };
 
 struct keep_options {
-  /// Also load every block, and return when all are resident.
+  /// Also load every block, and return when all are resident. Each may take up to scheduler_options::load_deadline.
   bool load = false;
 };
 

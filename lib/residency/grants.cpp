@@ -94,7 +94,6 @@ result<void> load_all(runtime_state& r) noexcept {
   scheduler_state& s = r.owner();
   const scheduler_state::working call(s);
   if (!call) return s.why_halted();
-  const std::uint64_t until_ns = s.now_ns() + static_cast<std::uint64_t>(s.options().load_deadline.count());
   for (std::uint32_t p = 0; p < r.blocks().size(); ++p) {
     auto& word = r.at(p).word;
     const auto pinned = word.pin();
@@ -104,6 +103,7 @@ result<void> load_all(runtime_state& r) noexcept {
       continue;
     }
     for (std::uint32_t next = p + 1; next < std::min(p + ahead, r.blocks().size()); ++next) prefetch_block(s, r, next, 0);
+    const std::uint64_t until_ns = s.now_ns() + static_cast<std::uint64_t>(s.options().load_deadline.count());
     const auto loaded = await_resident(s, r, p, until_ns);
     word.unpin();
     if (!loaded) return loaded;

@@ -58,6 +58,20 @@ TEST_F(rule_01, load_also_loads) {
   EXPECT_EQ(kept.handle.statistics().loads, 4u);
 }
 
+TEST_F(rule_01, load_has_its_deadline_for_each_block_and_not_for_all) {
+  rig impatient{
+      {.vram_budget = 16 * block_bytes, .load_deadline = std::chrono::milliseconds(400), .reader_threads = 1}};
+  std::vector<block_info> blocks;
+  for (int b = 0; b < 10; ++b) blocks.push_back({"block." + std::to_string(b), block_bytes, {}});
+  const runtime slow = impatient.sched().add_runtime(
+      "slow", model_from_callback(blocks, [](block_index, std::uint64_t, std::span<std::byte>) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(60));  // a slow disk: 600 ms for all
+        return true;
+      }));
+  auto guard = slow.keep_resident({.load = true});
+  EXPECT_EQ(slow.statistics().resident_blocks, 10u);
+}
+
 TEST_F(rule_01, load_that_cant_succeed_protects_nothing) {
   rig tight{{.vram_budget = 4 * block_bytes, .load_deadline = std::chrono::milliseconds(50)}};
   auto large = tight.add("large", 6, block_bytes);
