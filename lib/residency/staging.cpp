@@ -92,10 +92,7 @@ std::span<std::byte> staging::memory(std::uint32_t slab) const noexcept {
 
 void staging::start(std::uint32_t slab) noexcept {
   ++running_;
-  if (!device_.is_threaded()) {
-    run(slab);
-    return;
-  }
+  if (!device_.is_threaded()) return finish(slab);
   parts_->inside.fetch_add(1, order::relaxed);
   parts_->started.bounded_push(slab);
   run_in_arena<staging, &staging::run_next>(parts_->arena, *this);
@@ -116,6 +113,10 @@ void staging::run(std::uint32_t slab) noexcept {
   } else {
     t.outcome = t.source->write(t.position, t.offset_bytes, memory(slab).first(t.size_bytes));
   }
+  finish(slab);
+}
+
+void staging::finish(std::uint32_t slab) noexcept {
   parts_->finished.bounded_push(slab);
   finished_signal_.notify();
 }

@@ -4,7 +4,8 @@
 // the transfer thread submits copies from it -> free once they are done on the device.
 //
 // The transfer thread owns every slab that is not in a task. Handing over goes through lock-free queues
-// (Boost.Lockfree); tasks run in a oneTBB arena. On a simulated device tasks run at once, on the caller.
+// (Boost.Lockfree); tasks run in a oneTBB arena. On a simulated device, which has no bytes, a task does nothing and is
+// done at once: what its slabs hold must not reach a source.
 #pragma once
 
 #include <cstddef>
@@ -59,6 +60,7 @@ class staging {
   struct parts;
   void run_next() noexcept;
   void run(std::uint32_t slab) noexcept;
+  void finish(std::uint32_t slab) noexcept;
 
   devices::backend& device_;
   std::uint32_t wanted_slabs_;

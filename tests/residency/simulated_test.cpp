@@ -57,6 +57,23 @@ TEST(simulated, fast_kernels_wait_for_the_copies) {
   EXPECT_LT(o.loads, 8u * 12u) << "some blocks stay from cycle to cycle";
 }
 
+TEST(simulated, a_write_back_takes_its_time_and_leaves_the_source_alone) {
+  auto dev = open_device("simulated:vram=1GiB,h2d=1GB/s,d2h=1GB/s");
+  host_model bytes(3, 1_MiB, 1);
+  const auto before = bytes.block(0);
+  {
+    scheduler sched(*dev, {.vram_budget = 2_MiB, .high_watermark = 1});
+    const runtime r = sched.add_runtime("r", bytes.model({.pinned = true, .writable = true}));
+    const stream s = dev->create_stream();
+    auto pass = r.managed_forward(s, {.prefetch_blocks = 0});
+    for (const block_index b : {0u, 1u}) pass.use(b).mark_dirty();
+    (void)pass.use(2);  // in the place of one that is written back first
+    EXPECT_EQ(r.statistics().written_back_bytes, 1_MiB);
+    EXPECT_GE(dev->now_ns(), 3'000'000u) << "two copies in and one out before the third";
+  }
+  EXPECT_TRUE(bytes.block(0) == before) << "a simulated device has no bytes to write";
+}
+
 TEST(simulated, a_deadline_passes_in_virtual_time) {
   auto dev = open_device("simulated:vram=1GiB,h2d=25GB/s");
   scheduler sched(*dev, {.vram_budget = 128_MiB, .load_deadline = std::chrono::hours(1)});
