@@ -41,7 +41,11 @@ result<wanted_share> wanted(const scheduler_state& s, const runtime_state& r, co
   std::uint64_t left_free = s.arena().pages_for(s.options().guest_minimum_bytes);
   s.for_each_byte_entry([&](std::string_view, std::uint64_t pages) { left_free += pages; });
   std::uint64_t want = s.arena().pages_for(o.bytes);
-  if (o.bytes == 0) want = r.footprint_pages() <= budget ? r.footprint_pages() : budget - std::min(budget, left_free);
+  // Where too little is left for the largest block, that is what is asked for: the refusal then names who holds the
+  // rest.
+  if (o.bytes == 0)
+    want = r.footprint_pages() <= budget ? r.footprint_pages()
+                                         : std::max(r.largest_pages(), budget - std::min(budget, left_free));
   if (want < r.largest_pages())
     return failure{.code = errc::invalid_argument, .needed_bytes = s.to_bytes(r.largest_pages()),
                    .available_bytes = s.to_bytes(want)};

@@ -76,6 +76,30 @@ TEST_F(rule_03, more_than_the_budget_can_never_be_granted) {
             16 * block_bytes);
 }
 
+TEST_F(rule_03, where_the_default_leaves_no_room_for_a_block_the_holders_are_named) {
+  auto chunky = r.add("chunky", 8, 3 * block_bytes);
+  const auto cache = r.sched().budget().reserve_bytes(14 * block_bytes, "kv cache");
+  const error e = caught([&] { (void)chunky.handle.reserve_for_resident(); });
+  EXPECT_EQ(e.code(), errc::insufficient_headroom);
+  EXPECT_EQ(e.needed_bytes(), 3 * block_bytes);
+  EXPECT_EQ(e.available_bytes(), 2 * block_bytes);
+  EXPECT_NE(std::string(e.what()).find("kv cache"), std::string::npos) << e.what();
+}
+
+TEST_F(rule_03, numbers_near_two_to_the_64_are_reported_as_such) {
+  const error e = caught([&] { (void)a.handle.reserve_for_resident({.bytes = UINT64_MAX}); });
+  EXPECT_EQ(e.code(), errc::too_large);
+  EXPECT_EQ(e.needed_bytes(), UINT64_MAX);
+  const auto never = [](block_index, std::uint64_t, std::span<std::byte>) { return false; };
+  const error f = caught([&] {
+    (void)r.sched().add_runtime("vast", model_from_callback({{"block", UINT64_MAX, {}}}, never));
+  });
+  EXPECT_EQ(f.code(), errc::too_large);
+  EXPECT_EQ(f.needed_bytes(), UINT64_MAX);
+  EXPECT_EQ(a.handle.reserve_for_resident({.bytes = UINT64_MAX, .allow_partial = true}).share_bytes(),
+            16 * block_bytes);
+}
+
 TEST_F(rule_03, less_than_the_largest_block_is_refused) {
   const error e = caught([&] { (void)a.handle.reserve_for_resident({.bytes = block_bytes - 1_KiB * 5}); });
   EXPECT_EQ(e.code(), errc::invalid_argument);
