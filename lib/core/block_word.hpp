@@ -18,6 +18,8 @@
 //   W3  The fields of a block (extent, ready ticket, last uses) are written only by the owner of `loading`, and
 //       by pinners where the field is an atomic; an evictor reads them between claim and `take`.
 //   W4  A dirty block, or one being written back, is never claimed.
+//   W5  A write-back begins only while no one holds the block. So a holder that looks and finds none under way may
+//       change the bytes until it lets go.
 //
 // Pins on a block that is not resident hold nothing; they say that someone waits, and count from the moment of
 // `publish`, so a block that was loaded for a waiter can't be evicted before the waiter has it.
@@ -102,7 +104,7 @@ class block_word {
     word_.fetch_sub(bits::one_pin, is_broken<A>(mutant::unpin_relaxed) ? order::relaxed : order::unpin);  // (3)
   }
 
-  /// Marks the block as changed on the device. The caller holds a pin.
+  /// Marks the block as changed on the device. The caller holds a pin, and changed nothing during a write-back (W5).
   void mark_dirty() noexcept { word_.fetch_or(bits::dirty_bit, order::unpin); }
 
   /// Returns what was seen, or nothing changed and `refused` at 2^11 protections.
@@ -187,10 +189,11 @@ class block_word {
 
   // ---- write-back -----------------------------------------------------------------------------------------
 
-  /// dirty -> writing back. What is dirtied from here on is dirty again.
+  /// dirty -> writing back, if no one holds the block (W5). What is dirtied from here on is dirty again.
   [[nodiscard]] bool begin_write_back() noexcept {
     std::uint64_t seen = word_.load(order::look);
-    constexpr std::uint64_t forbidden = bits::claim_bit | bits::loading_bit | bits::writing_back_bit;
+    constexpr std::uint64_t forbidden = (is_broken<A>(mutant::write_back_ignores_pins) ? 0 : bits::pin_mask) |
+                                        bits::claim_bit | bits::loading_bit | bits::writing_back_bit;
     constexpr std::uint64_t needed = bits::resident_bit | bits::dirty_bit;
     while ((seen & (needed | forbidden)) == needed) {
       const std::uint64_t dirty = is_broken<A>(mutant::write_back_cleans_at_end) ? seen & bits::dirty_bit : 0;

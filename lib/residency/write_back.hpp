@@ -1,8 +1,8 @@
 // Write-back: dirty blocks are copied to the host and handed to their source, before their memory is used again.
 //
-// The block stays resident and usable meanwhile; `writing back` in its word keeps it where it is. The copy waits
-// on the device for the last use that changed the block. What is changed during the write-back makes the block
-// dirty again, so it is written once more. A failure makes it dirty again too, and is reported.
+// It begins when no one holds the block. The block stays resident and usable meanwhile; `writing back` in its word
+// keeps it where it is, and who wants to change its bytes waits (`await_write_back`). The copy waits on the device for
+// the last use that changed the block. A failure makes it dirty again, and is reported.
 //
 // The memory is handed over only after the host has seen the end of the write: a device-ordered hand-over could
 // overwrite bytes whose write then fails.
@@ -22,8 +22,8 @@ class write_backs {
  public:
   write_backs(scheduler_state& s, staging& slabs, std::uint32_t stream);
 
-  /// Any thread. Does nothing if the block isn't dirty, or is being written back, or, unless `at_once`, if its last
-  /// write-back failed a moment ago.
+  /// Any thread. Does nothing if the block isn't dirty, or is held, or is being written back, or, unless `at_once`, if
+  /// its last write-back failed a moment ago: whoever needs it asks again.
   void request(runtime_state& r, std::uint32_t position, bool at_once) noexcept;
 
   /// Any thread. Has every request ended?

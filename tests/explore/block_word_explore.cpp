@@ -397,6 +397,31 @@ PINRAIL_EXPLORE(dirtied_during_its_write_back, complete, "what is dirtied during
 PINRAIL_FINDS(dirtied_during_its_write_back, write_back_cleans_at_end);
 
 template <class A>
+struct a_write_back_against_who_changes_the_block : block_suite<A, a_write_back_against_who_changes_the_block<A>, 3> {
+  void before() {
+    block_suite<A, a_write_back_against_who_changes_the_block<A>, 3>::before();
+    this->word.mark_dirty();
+  }
+  void thread(unsigned i) {
+    if (i == 0) {
+      if (this->word.begin_write_back()) {
+        RL_ASSERT(this->memory($) != 0);
+        this->word.end_write_back(true);
+      }
+    } else {
+      if (this->word.pin() == pin_outcome::held && !this->word.load().writing_back() && i == 1) {
+        this->memory($) = 3;
+        this->word.mark_dirty();
+      }
+      this->word.unpin();
+    }
+  }
+};
+PINRAIL_EXPLORE(a_write_back_against_who_changes_the_block, complete,
+                "no one changes bytes that are being written back");
+PINRAIL_FINDS(a_write_back_against_who_changes_the_block, write_back_ignores_pins);
+
+template <class A>
 struct a_failed_write_back_is_dirty : block_suite<A, a_failed_write_back_is_dirty<A>, 2> {
   void before() {
     block_suite<A, a_failed_write_back_is_dirty<A>, 2>::before();

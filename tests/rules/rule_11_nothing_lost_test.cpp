@@ -134,6 +134,24 @@ TEST_F(rule_11, a_read_only_source_refuses_dirty_blocks) {
   EXPECT_EQ(caught([&] { held.mark_dirty(); }).code(), errc::read_only);
 }
 
+TEST_F(rule_11, what_kernels_may_be_changing_is_not_written_back) {
+  write_on_device(one_by_one, mine, 1, s, std::byte{7});
+  auto scope = mine.as_guest();
+  auto pass = mine.managed_forward(s, one_by_one);
+  auto held = pass.use(1);
+  held.mark_dirty();
+  scope.end();  // asks for the write-back of what is dirty
+  r.sched().synchronize();
+  EXPECT_EQ(mine.statistics().written_back, 0u) << "kernels may be changing it from mark_dirty to the end of the use";
+  auto* data = static_cast<std::byte*>(held.device_ptr());
+  const emulated::access touched{data, block_bytes, true};
+  emulated::launch(s, [=] { std::memset(data, 9, block_bytes); }, {&touched, 1});
+  held.end();
+  pass.end();
+  r.finish();
+  EXPECT_TRUE(source_has(1, std::byte{9}));
+}
+
 TEST_F(rule_11, a_failed_load_leaves_the_block_absent_retryable_and_gives_every_byte_back) {
   source.failing_reads.store(1, core::order::relaxed);
   auto pass = mine.managed_forward(s, one_by_one);
