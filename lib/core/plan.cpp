@@ -8,7 +8,7 @@
 namespace pinrail::core {
 namespace {
 
-constexpr std::uint32_t fewest_slots = 2;
+constexpr std::uint32_t fewest_slots = 1;
 constexpr std::uint32_t most_slots = 4;
 constexpr int search_rounds = 40;
 constexpr double as_short_as = 1.019;         // steps that differ by less count as equal, and fewer bytes decide

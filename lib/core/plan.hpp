@@ -42,7 +42,7 @@ struct plan {
   [[nodiscard]] double bound_ns() const noexcept { return compute_ns > copy_ns ? compute_ns : copy_ns; }
 };
 
-/// Nothing if all blocks fit, or if not even two slots of the largest block fit. Linear in the number of blocks for
+/// Nothing if all blocks fit, or if none would stay. Linear in the number of blocks for
 /// each of some dozens of layouts; allocates.
 [[nodiscard]] std::optional<plan> make_plan(const plan_input& in);
 

@@ -63,9 +63,18 @@ void expect_sound(const plan_input& in, const plan& p) {
 
 TEST(plan, what_fits_needs_none) { EXPECT_FALSE(make_plan(uniform(10).input(1.0, 1))); }
 
-TEST(plan, less_than_two_slots_is_no_plan) {
-  EXPECT_FALSE(make_plan(uniform(10).input(0.19, 1)));
-  EXPECT_TRUE(make_plan(uniform(10).input(0.2, 1)));
+TEST(plan, less_than_a_slot_is_no_plan) {
+  EXPECT_FALSE(make_plan(uniform(10).input(0.09, 1)));
+  EXPECT_TRUE(make_plan(uniform(10).input(0.1, 1)));
+}
+
+TEST(plan, one_slot_where_copies_fit_beside_what_stays) {
+  const cycle c = uniform(48);
+  const plan_input in = c.input(0.75, 0.5);
+  const auto p = make_plan(in);
+  ASSERT_TRUE(p);
+  EXPECT_EQ(p->slot_pages.size(), 1u);
+  EXPECT_EQ(p->streamed_pages, in.pages.size() * 100 - in.share_pages + 100);
 }
 
 TEST(plan, uniform_blocks_take_no_longer_than_computing_or_copying) {
@@ -77,10 +86,10 @@ TEST(plan, uniform_blocks_take_no_longer_than_computing_or_copying) {
       ASSERT_TRUE(p);
       expect_sound(in, *p);
       EXPECT_LE(p->step_ns, 1.02 * p->bound_ns()) << share << " " << ratio;
-      // Two slots do, except where residents make a streamed block late and copies take 1.1 to 1.4 times a block's
-      // compute: two would cost up to 10 % of the step there, and a third costs one block more.
+      // One or two slots do, except where residents make a streamed block late and copies take 1.1 to 1.4 times a
+      // block's compute: two would cost up to 10 % of the step there, and a third costs one block more.
       const bool third = share == 0.25 && ratio > 1.06 && ratio < 1.45;
-      EXPECT_EQ(p->streamed_pages, in.pages.size() * 100 - in.share_pages + (third ? 300 : 200))
+      EXPECT_LE(p->streamed_pages, in.pages.size() * 100 - in.share_pages + (third ? 300 : 200))
           << share << " " << ratio;
     }
   }

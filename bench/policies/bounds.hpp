@@ -1,0 +1,23 @@
+// What no policy can do better than.
+#pragma once
+
+#include <cstdint>
+
+#include "policies/workload.hpp"
+
+namespace pinrail::bench {
+
+struct bounds {
+  /// Belady's MIN (1966) on bytes: on a use, the bytes of the block that are missing are loaded, and what is needed
+  /// farthest in the future makes room, in part if need be. Whole blocks can't do with less; nor can anything that is
+  /// bound by fragmentation or by loading ahead. Counted after the mark, with the cache as MIN left it there.
+  std::uint64_t min_bytes = 0;
+  double compute_ns = 0;
+
+  /// The larger of compute time and the time to copy `min_bytes`.
+  [[nodiscard]] double time_ns(const workload& w) const;
+};
+
+[[nodiscard]] bounds bounds_of(const workload& w);
+
+}  // namespace pinrail::bench
