@@ -23,7 +23,7 @@ std::vector<named_workload> all_workloads() {
   for (const double share : {0.25, 0.5, 0.75, 0.9})
     for (const double ratio : {0.25, 0.5, 1.0, 2.0, 4.0})
       all.push_back({"uniform", fmt::format("48 blocks, share {:.0f} %, copy/compute {}", 100 * share, ratio),
-                     cyclic(uniform_model("uniform", 48, 780'000'000), share, ratio)});
+                     cyclic(uniform_model("uniform", 48, 372 << 21), share, ratio)});
   for (const double share : {0.25, 0.5, 0.75, 0.9})
     for (const double ratio : {0.5, 1.0, 2.0})
       all.push_back({"flux", fmt::format("FLUX.1-dev, share {:.0f} %, copy/compute {}", 100 * share, ratio),
@@ -86,6 +86,7 @@ int run(const std::string& only, const std::string& json_file) {
     for (const outcome& o : outcomes) {
       out.push_back(row_of(w, b, o));
       print(out.back());
+      if (!o.note.empty()) fmt::print("    {}\n", o.note);
     }
     std::fflush(stdout);
   }

@@ -19,6 +19,7 @@ class runner {
             fmt::format("simulated:vram={},h2d={}", w.budget_bytes, static_cast<std::uint64_t>(w.bytes_per_second)))),
         sched_(*device_, {.vram_budget = w.budget_bytes,
                           .load_deadline = std::chrono::hours(10),
+                          .paced_plans = o.paced_plans,
                           .guest_minimum_bytes = guest_minimum(w)}),
         stream_(device_->create_stream()) {
     for (const model_table& m : w.models) {
@@ -34,7 +35,8 @@ class runner {
     for (const step& s : work_.steps) do_step(s);
     stream_.synchronize();
     const statistics end = sched_.statistics();
-    outcome out{.policy = options_.paced_plans ? "Pinrail" : "Pinrail, no plans"};
+    outcome out;
+    out.policy = options_.paced_plans ? "Pinrail" : "Pinrail, no plans";
     out.loaded_bytes = end.loaded_bytes - before_.loaded_bytes;
     for (std::size_t m = 0; m < models_.size(); ++m) {
       out.loads += end.runtimes[m].loads - (before_.runtimes.empty() ? 0 : before_.runtimes[m].loads);
@@ -42,6 +44,11 @@ class runner {
     }
     out.time_ns = static_cast<double>(device_->now_ns()) - mark_ns_;
     out.stalled_ns = out.time_ns - busy_ns_;
+    for (const auto& r : end.runtimes)
+      if (r.plan.slots != 0)
+        out.note += fmt::format("{}: {} of {} stream through {} slots, step {:.1f} ms predicted, compute {:.1f}, copy {:.1f}; ",
+                                r.name, r.plan.streamed_blocks, r.blocks, r.plan.slots, r.plan.step_ns * 1e-6,
+                                r.plan.compute_ns * 1e-6, r.plan.copy_ns * 1e-6);
     return out;
   }
 

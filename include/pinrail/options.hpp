@@ -30,6 +30,9 @@ struct scheduler_options {
   double low_watermark = 0.85;
   /// How long a use waits for its block before it fails with `no_victim`.
   std::chrono::nanoseconds load_deadline = std::chrono::seconds(30);
+  /// A runtime that is walked forward again and again and is larger than its share: spread what has to be copied evenly
+  /// along compute time, once compute and copy times are known (docs/plans.md). False: evict by next use only.
+  bool paced_plans = true;
   /// Granularity of device memory, a power of two from 256 bytes to 1 GiB. 0: chosen from the arena's size,
   /// 4 KiB to 2 MiB. At most 2,097,151 pages.
   std::uint64_t page_bytes = 0;

@@ -28,6 +28,16 @@ enum class reservation_kind : std::uint8_t { none, primary, secondary, guest };
 
 [[nodiscard]] const char* to_string(reservation_kind kind) noexcept;
 
+/// The plan that a runtime follows while it is walked forward by one pass; slots 0: none.
+struct plan_statistics {
+  std::uint32_t slots = 0;            ///< that streamed blocks go through
+  std::uint32_t streamed_blocks = 0;  ///< of all blocks; the others stay
+  std::uint64_t streamed_bytes = 0;   ///< per step, in whole pages
+  double step_ns = 0;                 ///< predicted
+  double compute_ns = 0;              ///< of a step, measured
+  double copy_ns = 0;                 ///< of a step, measured
+};
+
 struct runtime_statistics {
   std::string name;
   std::uint64_t blocks = 0;
@@ -50,6 +60,7 @@ struct runtime_statistics {
   std::uint64_t moves = 0;            ///< blocks moved within device memory
   std::array<std::uint64_t, eviction_causes> victims{};  ///< by eviction_cause
   std::uint64_t secondary_evictions = 0;                 ///< of these, under extreme pressure (rule 5)
+  plan_statistics plan;
 
   [[nodiscard]] std::uint64_t victims_total() const noexcept {
     std::uint64_t sum = 0;

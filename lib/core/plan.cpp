@@ -11,8 +11,9 @@ namespace {
 constexpr std::uint32_t fewest_slots = 1;
 constexpr std::uint32_t most_slots = 4;
 constexpr int search_rounds = 40;
-constexpr double as_short_as = 1.019;         // steps that differ by less count as equal, and fewer bytes decide
-constexpr std::size_t most_size_classes = 8;  // for "only blocks of this size"
+constexpr double as_short_as = 1.019;           // steps that differ by less count as equal, and fewer bytes decide
+constexpr double as_good_as_unplanned = 1.005;  // a plan may take that much longer than none: it keeps addresses
+constexpr std::size_t most_size_classes = 8;    // for "only blocks of this size"
 
 struct layout {
   std::uint32_t slots = fewest_slots;  ///< in each ring
@@ -136,6 +137,83 @@ double simulated_step_ns(const plan_input& in, const plan& p) {
   return (now - settled) / (cycles - settling);
 }
 
+namespace {
+
+/// One model on one compute and one copy engine: whenever a block is used, the next two are loaded, in the place of
+/// what is needed farthest x largest. Memory is free again when the last use of what was there has ended.
+class next_use_simulation {
+ public:
+  explicit next_use_simulation(const plan_input& in)
+      : in_(in), resident_(in.pages.size(), false), ready_(in.pages.size(), 0), used_(in.pages.size(), 0) {}
+
+  double run() {
+    constexpr int cycles = 8;
+    constexpr int settling = 4;
+    double settled_ns = 0;
+    for (int cycle = 0; cycle < cycles; ++cycle) {
+      if (cycle == settling) settled_ns = now_;
+      for (std::uint32_t at = 0; at < size(); ++at) step(at);
+    }
+    return (now_ - settled_ns) / (cycles - settling);
+  }
+
+ private:
+  static constexpr std::uint32_t window = 2;
+
+  [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(in_.pages.size()); }
+  [[nodiscard]] std::uint32_t distance(std::uint32_t from, std::uint32_t to) const {
+    return (to + size() - from) % size();
+  }
+
+  void step(std::uint32_t at) {
+    for (std::uint32_t ahead = 0; ahead <= std::min(window, size() - 1); ++ahead) load(at, (at + ahead) % size());
+    now_ = std::max(now_, ready_[at]) + in_.compute_ns[at];
+    used_[at] = now_;
+  }
+
+  void load(std::uint32_t at, std::uint32_t wanted) {
+    if (resident_[wanted]) return;
+    double room = 0;
+    while (used_pages_ + in_.pages[wanted] > in_.share_pages) {
+      const std::uint32_t victim = farthest(at);
+      if (victim == size()) return;
+      resident_[victim] = false;
+      used_pages_ -= in_.pages[victim];
+      room = std::max(room, used_[victim]);
+    }
+    resident_[wanted] = true;
+    used_pages_ += in_.pages[wanted];
+    engine_ =
+        std::max(engine_, room) + static_cast<double>(in_.pages[wanted]) * in_.copy_ns_per_page + in_.copy_latency_ns;
+    ready_[wanted] = engine_;
+  }
+
+  [[nodiscard]] std::uint32_t farthest(std::uint32_t at) const {
+    std::uint32_t best = size();
+    double worth = 0;
+    for (std::uint32_t b = 0; b < size(); ++b) {
+      const double mine = static_cast<double>(distance(at, b)) * static_cast<double>(in_.pages[b]);
+      if (!resident_[b] || distance(at, b) <= window || mine <= worth) continue;
+      worth = mine;
+      best = b;
+    }
+    return best;
+  }
+
+  const plan_input& in_;
+  std::vector<bool> resident_;
+  std::vector<double> ready_, used_;
+  std::uint64_t used_pages_ = 0;
+  double engine_ = 0;
+  double now_ = 0;
+};
+
+constexpr std::size_t most_simulated_blocks = 512;
+
+}  // namespace
+
+double simulated_next_use_step_ns(const plan_input& in) { return next_use_simulation(in).run(); }
+
 std::optional<plan> make_plan(const plan_input& in) {
   const std::uint64_t footprint = std::accumulate(in.pages.begin(), in.pages.end(), std::uint64_t{0});
   if (footprint <= in.share_pages) return std::nullopt;
@@ -151,13 +229,18 @@ std::optional<plan> make_plan(const plan_input& in) {
           found.push_back(std::move(*p));
     }
   }
-  double shortest_ns = 0;
-  for (const plan& p : found) shortest_ns = shortest_ns == 0 ? p.step_ns : std::min(shortest_ns, p.step_ns);
-  std::optional<plan> best;
-  for (plan& p : found) {
-    if (p.step_ns > as_short_as * shortest_ns) continue;
-    if (!best || p.streamed_pages < best->streamed_pages) best = std::move(p);
+  if (found.empty()) return std::nullopt;
+  const auto shorter = [](const plan& a, const plan& b) { return a.step_ns < b.step_ns; };
+  const double shortest_ns = std::min_element(found.begin(), found.end(), shorter)->step_ns;
+  double longest_ns = as_short_as * shortest_ns;
+  if (in.pages.size() <= most_simulated_blocks) {
+    const double unplanned_ns = simulated_next_use_step_ns(in);
+    if (shortest_ns > as_good_as_unplanned * unplanned_ns) return std::nullopt;
+    longest_ns = std::min(longest_ns, as_good_as_unplanned * unplanned_ns);
   }
+  std::optional<plan> best;
+  for (plan& p : found)
+    if (p.step_ns <= longest_ns && (!best || p.streamed_pages < best->streamed_pages)) best = std::move(p);
   return best;
 }
 

@@ -42,9 +42,12 @@ struct plan {
   [[nodiscard]] double bound_ns() const noexcept { return compute_ns > copy_ns ? compute_ns : copy_ns; }
 };
 
-/// Nothing if all blocks fit, or if none would stay. Linear in the number of blocks for
-/// each of some dozens of layouts; allocates.
+/// Nothing if all blocks fit, if none would stay, or if evicting by next use takes less time. Linear in the number of
+/// blocks for each of some dozens of layouts; allocates.
 [[nodiscard]] std::optional<plan> make_plan(const plan_input& in);
+
+/// The step time where blocks are evicted by next use and two are loaded ahead; by simulation. Quadratic.
+[[nodiscard]] double simulated_next_use_step_ns(const plan_input& in);
 
 /// The step time of a plan under other compute times or another copy rate than it was made for.
 [[nodiscard]] double simulated_step_ns(const plan_input& in, const plan& p);

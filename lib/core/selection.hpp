@@ -18,6 +18,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "core/runtime_blocks.hpp"
 
@@ -73,6 +74,12 @@ class selection {
         consider_second_chance(runtime, blocks);
       }
     }
+  }
+
+  /// Looks at these blocks only: those that a plan streams.
+  void consider_these(std::uint32_t runtime, runtime_blocks<A>& blocks, std::span<const std::uint32_t> positions) noexcept {
+    read_passes(blocks);
+    for (const std::uint32_t p : positions) offer(runtime, blocks, p);
   }
 
   /// Looks at every block: for who is about to say that there is no victim.

@@ -1,5 +1,7 @@
 #include "residency/loads.hpp"
 
+#include <algorithm>
+
 #include "residency/room.hpp"
 #include "residency/transfers.hpp"
 
@@ -30,15 +32,25 @@ void abandon(scheduler_state& s, runtime_state& r, std::uint32_t position) noexc
   s.progress().notify();
 }
 
-room_request request_for(runtime_state& r, std::uint32_t position) noexcept {
-  return {.runtime = &r, .pages = static_cast<std::uint32_t>(r.blocks().pages(position))};
+/// A block that streams takes its whole slot, so that the slot's next block finds room there.
+std::uint32_t pages_for(const runtime_state& r, std::uint32_t position) noexcept {
+  std::uint64_t pages = r.blocks().pages(position);
+  const core::plan* plan = r.pacing().plan();
+  if (plan != nullptr && plan->slot[position] != core::plan::stays)
+    pages = std::max(pages, plan->slot_pages[plan->slot[position]]);
+  return static_cast<std::uint32_t>(pages);
+}
+
+room_request request_for(scheduler_state& s, runtime_state& r, std::uint32_t position) noexcept {
+  const scheduler_state::reading inside(s);  // the plan
+  return {.runtime = &r, .pages = pages_for(r, position)};
 }
 
 /// The caller has won the block.
 result<void> begin_demanded(scheduler_state& s, runtime_state& r, std::uint32_t position,
                             std::uint64_t until_ns) noexcept {
   r.extra(position).failure.store(0, order::release);
-  const room_request request = request_for(r, position);
+  const room_request request = request_for(s, r, position);
   extent room;
   result<void> found = await_room(s, request, until_ns, room);
   load_job* job = found ? s.moves().take_job() : nullptr;
@@ -102,11 +114,32 @@ result<void> await_resident(scheduler_state& s, runtime_state& r, std::uint32_t 
   }
 }
 
+void load_in_place_of(scheduler_state& s, runtime_state& r, std::uint32_t position, std::uint32_t leaving) noexcept {
+  auto& word = r.at(position).word;
+  if (!word.load().absent() || s.halted() || !word.begin_load()) return;
+  r.extra(position).failure.store(0, order::release);
+  load_job* job = s.moves().take_job();
+  extent room;
+  if (job != nullptr && evict_block(s, r, leaving, core::requester::owner, eviction_cause::share, room)) {
+    const std::uint32_t pages = pages_for(r, position);
+    const std::uint64_t limit = plannable_pages(s, r);
+    if (room.run.count >= pages && r.try_charge(pages, std::max<std::uint64_t>(limit, pages))) {
+      (void)s.arena().give({room.run.first + pages, room.run.count - pages}, room.fences);
+      room.run.count = pages;
+      submit(s, job, r, position, room, true);
+      return;
+    }
+    (void)s.arena().give(room.run, room.fences);
+  }
+  if (job != nullptr) s.moves().return_job(job);
+  abandon(s, r, position);
+}
+
 void prefetch_block(scheduler_state& s, runtime_state& r, std::uint32_t position, double later_than_ns) noexcept {
   auto& word = r.at(position).word;
   if (!word.load().absent() || s.halted() || !word.begin_load()) return;
   r.extra(position).failure.store(0, order::release);
-  room_request request = request_for(r, position);
+  room_request request = request_for(s, r, position);
   request.demand = false;
   request.cause = eviction_cause::prefetch;
   request.later_than_ns = later_than_ns;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "residency/loads.hpp"
+#include "residency/planned_loads.hpp"
 #include "residency/say.hpp"
 
 namespace pinrail::residency {
@@ -18,10 +19,17 @@ core::pass_cursor first_cursor(const runtime_state& r, const pass_options& o) no
   c.live = true;
   c.window = static_cast<std::uint8_t>(o.prefetch_blocks);
   switch (o.order.type()) {
-    case pinrail::order::kind::forward: break;
-    case pinrail::order::kind::reverse: c.now = core::heading::reverse; break;
-    case pinrail::order::kind::listed: c.kind = pass_kind::listed; break;
-    case pinrail::order::kind::data_dependent: c.kind = pass_kind::data_dependent; break;
+    case pinrail::order::kind::forward:
+      break;
+    case pinrail::order::kind::reverse:
+      c.now = core::heading::reverse;
+      break;
+    case pinrail::order::kind::listed:
+      c.kind = pass_kind::listed;
+      break;
+    case pinrail::order::kind::data_dependent:
+      c.kind = pass_kind::data_dependent;
+      break;
   }
   c.next = r.blocks().expected_after(c.now);
   return c;
@@ -55,9 +63,26 @@ void measure_pace(scheduler_state& s, runtime_state& r, pass_state& p) noexcept 
   r.blocks().live_passes().set_pace(p.slot, p.pace_ns);
 }
 
+/// Follows the runtime's plan, if there is one for this pass. True for who then need not think of streamed blocks.
+bool follow_plan(scheduler_state& s, runtime_state& r, pass_state& p) noexcept {
+  if (!r.pacing().samples()) return false;
+  const scheduler_state::reading inside(s);
+  const core::plan* plan = followed_plan(r, p);
+  if (plan == nullptr) return false;
+  load_along_plan(s, r, p, *plan);
+  return true;
+}
+
+bool is_streamed(scheduler_state& s, const runtime_state& r, std::uint32_t position) noexcept {
+  const scheduler_state::reading inside(s);
+  const core::plan* plan = r.pacing().plan();
+  return plan != nullptr && plan->slot[position] != core::plan::stays;
+}
+
 /// Loads what lies in the near window, nearest first.
 void prefetch_ahead(scheduler_state& s, runtime_state& r, pass_state& p) noexcept {
   const core::pass_cursor& c = p.cursor;
+  const bool planned = follow_plan(s, r, p);
   if (c.window == 0 || c.kind == pass_kind::data_dependent || r.blocks().size() == 0) return;
   const core::walk w = walk_of(r, c);
   const std::uint32_t length = c.kind == pass_kind::listed ? p.list->length() : w.length;
@@ -66,6 +91,7 @@ void prefetch_ahead(scheduler_state& s, runtime_state& r, pass_state& p) noexcep
     const std::uint32_t position =
         c.kind == pass_kind::listed ? p.list->block_at(c.done + ahead) : w.position_at(ahead);
     if (!r.at(position).word.load().absent()) continue;
+    if (planned && is_streamed(s, r, position)) continue;
     prefetch_block(s, r, position, (ahead + 1.0) * static_cast<double>(std::max<std::uint64_t>(1, p.pace_ns)));
   }
 }
@@ -92,7 +118,8 @@ result<void> wait_for_block(scheduler_state& s, runtime_state& r, pass_state& p,
 /// asks nothing.
 result<void> order_stream(scheduler_state& s, core::block<core::native_atomics>& block, std::uint32_t stream) noexcept {
   std::uint64_t ready = block.ready.load(order::acquire);
-  if (ready == 0) [[likely]] return {};
+  if (ready == 0) [[likely]]
+    return {};
   if (!s.timeline().is_complete(ticket(ready))) return s.timeline().wait(stream, ticket(ready));
   block.ready.compare_exchange_strong(ready, 0, order::acq_rel, order::relaxed);
   return {};
@@ -109,10 +136,12 @@ result<void> note_by_joining(scheduler_state& s, core::block<core::native_atomic
 }
 
 /// Records the event that covers the use, then notes it in the block: in this order.
-result<void> record_use(scheduler_state& s, core::block<core::native_atomics>& block, const pass_state& p,
+result<void> record_use(scheduler_state& s, runtime_state& r, std::uint32_t position, pass_state& p,
                         bool dirty) noexcept {
+  auto& block = r.at(position);
   const auto used = s.timeline().record(p.stream);
   if (!used) return used.why();
+  if (r.pacing().samples()) p.samples.add(position, *used);
   const auto is_complete = [&s](ticket t) { return s.timeline().is_complete(t); };
   if (!block.uses.note(*used, is_complete))
     if (const auto joined = note_by_joining(s, block, *used); !joined) return joined;
@@ -161,8 +190,8 @@ result<pass_state*> open_pass(runtime_state& r, stream_ref stream, const pass_op
   p.cursor = c;
   p.list = std::move(list);
   p.wraps = o.wraps;
-  p.deadline_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(
-      0, o.load_deadline.value_or(s.options().load_deadline).count()));
+  p.deadline_ns = static_cast<std::uint64_t>(
+      std::max<std::int64_t>(0, o.load_deadline.value_or(s.options().load_deadline).count()));
   p.pace_ns = r.blocks().pace_ns();
   p.pace_mark_ns = s.now_ns();
   p.pace_mark_uses = p.uses();
@@ -224,7 +253,7 @@ void end_use(runtime_state& r, pass_state& p, std::uint32_t position, bool dirty
   auto& block = r.at(position);
   s.backend().note_access(s.timeline().handle(p.stream), s.arena().address(block.run().first), r.size_bytes(position),
                           dirty ? devices::access::write : devices::access::read);
-  result<void> noted = record_use(s, block, p, dirty);
+  result<void> noted = record_use(s, r, position, p, dirty);
   if (!noted) {
     s.note_device_failure(noted.why(), "recording a use");
     // The kernels of this use can't be waited for on the device. If the CPU can, that will do.
@@ -240,6 +269,7 @@ void end_use(runtime_state& r, pass_state& p, std::uint32_t position, bool dirty
                                        "the block stays where it is",
                                        position, r.name(), to_string(noted.code()), noted.why().native_code));
   }
+  (void)follow_plan(s, r, p);
   p.activity.fetch_sub(1, order::release);
   s.progress().notify();
 }

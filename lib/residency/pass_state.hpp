@@ -7,6 +7,7 @@
 #include "core/atomic.hpp"
 #include "core/passes.hpp"
 #include "core/walk.hpp"
+#include "residency/use_samples.hpp"
 
 namespace pinrail::residency {
 
@@ -25,6 +26,8 @@ struct alignas(core::cache_line_bytes) pass_state {
   /// Uses so far, of this pass and of those that had the slot before (bits 24-63), and uses open now (bits
   /// 0-23), in one word: one read-modify-write counts both.
   core::atomic<std::uint64_t> activity{0};
+
+  use_samples samples;
 
   std::uint64_t pace_mark_ns = 0;    ///< when the pace was last measured
   std::uint64_t pace_mark_uses = 0;  ///< uses at that time

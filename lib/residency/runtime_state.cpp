@@ -12,7 +12,8 @@ runtime_state::runtime_state(std::shared_ptr<scheduler_state> owner, std::uint32
       name_(std::move(name)),
       model_(std::move(blocks)),
       blocks_(std::move(pages)),
-      extra_(std::make_unique<block_extra[]>(blocks_.size())) {
+      extra_(std::make_unique<block_extra[]>(blocks_.size())),
+      pacing_(blocks_.size()) {
   std::uint64_t second = 0;
   for (std::uint32_t p = 0; p < blocks_.size(); ++p) {
     const std::uint64_t size = blocks_.pages(p);

@@ -11,6 +11,7 @@
 #include "core/runtime_blocks.hpp"
 #include "pinrail/model.hpp"
 #include "residency/counters.hpp"
+#include "residency/pacing.hpp"
 #include "residency/pass_state.hpp"
 
 namespace pinrail::residency {
@@ -72,6 +73,8 @@ class runtime_state {
 
   // ---- passes -----------------------------------------------------------------------------------------------
   [[nodiscard]] pass_state& pass(std::uint32_t slot) noexcept { return passes_[slot]; }
+  [[nodiscard]] residency::pacing& pacing() noexcept { return pacing_; }
+  [[nodiscard]] const residency::pacing& pacing() const noexcept { return pacing_; }
   [[nodiscard]] std::uint64_t uses() const noexcept;
   [[nodiscard]] std::uint64_t open_uses() const noexcept;
 
@@ -89,6 +92,7 @@ class runtime_state {
   core::runtime_blocks<native> blocks_;
   std::unique_ptr<block_extra[]> extra_;
   std::array<pass_state, core::passes<native>::capacity> passes_;
+  residency::pacing pacing_;
   std::uint64_t footprint_pages_ = 0;
   std::uint64_t largest_pages_ = 0;
   std::uint64_t minimum_pages_ = 0;

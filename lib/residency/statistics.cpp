@@ -71,6 +71,14 @@ runtime_statistics statistics_of(const scheduler_state& s, const runtime_state& 
   out.moves = read(c.moves);
   for (std::size_t i = 0; i < eviction_causes; ++i) out.victims[i] = read(c.victims[i]);
   out.secondary_evictions = read(c.secondary_evictions);
+  const scheduler_state::reading inside(r.owner());
+  if (const core::plan* plan = r.pacing().plan())
+    out.plan = {.slots = static_cast<std::uint32_t>(plan->slot_pages.size()),
+                .streamed_blocks = static_cast<std::uint32_t>(plan->streamed.size()),
+                .streamed_bytes = s.to_bytes(plan->streamed_pages),
+                .step_ns = plan->step_ns,
+                .compute_ns = plan->compute_ns,
+                .copy_ns = plan->copy_ns};
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <tbb/info.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "residency/say.hpp"
 
@@ -34,8 +35,7 @@ transfers::transfers(scheduler_state& s)
       copy_stream_(s.open_stream("copies to the device")),
       chunk_bytes_(s.options().chunk_bytes),
       incoming_(load_jobs::capacity),
-      staging_(s.backend(), s.options().staging_slabs, chunk_bytes_ + slab_slack_bytes, reader_threads(s),
-               signal_),
+      staging_(s.backend(), s.options().staging_slabs, chunk_bytes_ + slab_slack_bytes, reader_threads(s), signal_),
       write_backs_(s, staging_, s.open_stream("write-backs")),
       compaction_(s, s.open_stream("moves")) {
   active_.reserve(load_jobs::capacity);
@@ -59,7 +59,7 @@ void transfers::run() noexcept {
       signal_.cancel();
       return;
     }
-    const bool device_works = !copies_.empty() || !write_backs_.idle() || state_.progress().has_waiters();
+    const bool device_works = sampling_ || !copies_.empty() || !write_backs_.idle() || state_.progress().has_waiters();
     signal_.wait(key, device_works ? busy_wait_ns : idle_wait_ns);
   }
 }
@@ -121,6 +121,7 @@ bool transfers::step() noexcept {
   did |= issue();
   did |= end_jobs();
   did |= compaction_.step();
+  did |= sample_uses();
   did |= upkeep();
   return did;
 }
@@ -173,14 +174,43 @@ bool transfers::sort_finished_tasks() noexcept {
 }
 
 bool transfers::retire_copies() noexcept {
-  bool did = false;
   const bool lost = state_.device_lost();
+  std::uint64_t quiet_bytes = 0;
+  std::optional<copy_under_way> first;
   while (!copies_.empty() && (lost || state_.timeline().is_complete(copies_.front().done))) {
-    if (copies_.front().slab != no_slab) staging_.give_slab(copies_.front().slab);
+    const copy_under_way& c = copies_.front();
+    if (c.slab != no_slab) staging_.give_slab(c.slab);
+    if (!first) first = c;
+    quiet_bytes = c.quiet && (first->quiet || quiet_bytes != 0) ? quiet_bytes + c.size_bytes : 0;
+    if (c.last) note_arrival(c);
     copies_.pop_front();
-    did = true;
   }
-  return did;
+  if (!first) return false;
+  if (quiet_bytes != 0 && first->quiet) note_copy_time(*first, quiet_bytes);
+  copy_end_ns_ = state_.now_ns();
+  return true;
+}
+
+void transfers::note_copy_time(const copy_under_way& first, std::uint64_t size_bytes) noexcept {
+  const std::uint64_t now_ns = state_.now_ns();
+  const std::uint64_t begin_ns = std::max(first.submitted_ns, copy_end_ns_);
+  if (now_ns > begin_ns)
+    copy_ns_per_byte_.add(static_cast<double>(now_ns - begin_ns) / static_cast<double>(size_bytes));
+}
+
+void transfers::note_arrival(const copy_under_way& c) noexcept {
+  if (!sampling_) return;
+  const scheduler_state::reading inside(state_);
+  if (runtime_state* r = state_.runtime_at(c.runtime)) r->pacing().note_arrival(c.position, state_.now_ns());
+}
+
+bool transfers::sample_uses() noexcept {
+  if (!sampling_) return false;
+  const scheduler_state::reading inside(state_);
+  state_.for_each_runtime([&](runtime_state& r) {
+    if (r.pacing().samples()) r.pacing().take_samples(state_, r);
+  });
+  return false;
 }
 
 bool transfers::submit_read_chunks() noexcept {
@@ -268,8 +298,8 @@ devices::status transfers::begin_copying(load_job& job) noexcept {
   return {};
 }
 
-/// What was in the room means nothing from here on. Padding is left alone: nobody writes it, but moves and uses may read
-/// over it.
+/// What was in the room means nothing from here on. Padding is left alone: nobody writes it, but moves and uses may
+/// read over it.
 void transfers::discard(const load_job& job) noexcept {
   const auto stream = state_.timeline().handle(copy_stream_);
   std::byte* to = state_.arena().address(job.room.run.first);
@@ -282,6 +312,9 @@ void transfers::discard(const load_job& job) noexcept {
 void transfers::submit_chunk(load_job& job, const std::byte* from, std::span<const sources::piece> pieces,
                              std::uint32_t slab) noexcept {
   std::byte* to = state_.arena().address(job.room.run.first);
+  const auto incomplete = [this](ticket t) { return !state_.timeline().is_complete(t); };
+  const auto fences = job.room.fences.view();
+  const bool quiet = job.begun || std::none_of(fences.begin(), fences.end(), incomplete);
   devices::status ok = begin_copying(job);
   std::uint64_t size = 0;
   for (const sources::piece& p : pieces) {
@@ -293,7 +326,14 @@ void transfers::submit_chunk(load_job& job, const std::byte* from, std::span<con
   // Also after a failure: pieces that are in the stream still read the slab and write the room.
   const auto done = state_.timeline().record(copy_stream_);
   if (done) {
-    copies_.push_back({*done, slab, size});
+    copies_.push_back({.done = *done,
+                       .slab = slab,
+                       .size_bytes = size,
+                       .submitted_ns = state_.now_ns(),
+                       .quiet = quiet,
+                       .last = job.submitted + 1 == job.chunks,
+                       .runtime = job.runtime->index(),
+                       .position = job.position});
     job.last = *done;
   } else {
     (void)state_.timeline().synchronize(copy_stream_);
@@ -359,9 +399,9 @@ void transfers::give_up(load_job& job) noexcept {
   r.stats.drop(job.room.run.count);
   count(r.stats.failed_loads);
   auto& extra = r.extra(job.position);
-  extra.failure.store(std::uint64_t{static_cast<std::uint8_t>(job.why.code)} << 32 |
-                          static_cast<std::uint32_t>(job.why.native_code),
-                      order::release);
+  extra.failure.store(
+      std::uint64_t{static_cast<std::uint8_t>(job.why.code)} << 32 | static_cast<std::uint32_t>(job.why.native_code),
+      order::release);
   extra.job.store(nullptr, order::release);
   state_.trace(trace_kind::load_failed, &r, job.position);
   if (job.why.code != errc::closed)
@@ -390,6 +430,11 @@ bool transfers::upkeep() noexcept {
       evict_all(state_, r, eviction_cause::guest_exit);
   });
   trim_to_watermark();
+  sampling_ = false;
+  state_.for_each_runtime([&](runtime_state& r) {
+    r.pacing().update(state_, r, copy_ns_per_byte_.value() * static_cast<double>(state_.arena().page_bytes()));
+    sampling_ |= r.pacing().samples();
+  });
   return reaped;
 }
 

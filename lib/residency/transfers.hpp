@@ -17,6 +17,7 @@
 
 #include "residency/compaction.hpp"
 #include "residency/load_job.hpp"
+#include "residency/running_average.hpp"
 #include "residency/staging.hpp"
 #include "residency/victims.hpp"
 #include "residency/write_back.hpp"
@@ -57,6 +58,11 @@ class transfers {
     ticket done;
     std::uint32_t slab = no_slab;
     std::uint64_t size_bytes = 0;
+    std::uint64_t submitted_ns = 0;
+    bool quiet = false;  ///< waited for nothing but the copies before it: its time says how fast copies are
+    bool last = false;   ///< of its block
+    std::uint32_t runtime = 0;
+    std::uint32_t position = 0;
   };
   static constexpr std::uint32_t no_slab = UINT32_MAX;
   static constexpr std::size_t most_copies = 64;
@@ -82,6 +88,9 @@ class transfers {
   void publish(load_job& job) noexcept;
   void give_up(load_job& job) noexcept;
   void trim_to_watermark() noexcept;
+  void note_copy_time(const copy_under_way& first, std::uint64_t size_bytes) noexcept;
+  void note_arrival(const copy_under_way& c) noexcept;
+  bool sample_uses() noexcept;
   [[nodiscard]] bool idle() const noexcept;
 
   scheduler_state& state_;
@@ -95,10 +104,13 @@ class transfers {
   compaction compaction_;
 
   // Transfer thread only.
-  std::vector<load_job*> active_;        ///< in order of arrival
-  std::deque<std::uint32_t> read_slabs_; ///< slabs with a chunk to copy
+  std::vector<load_job*> active_;         ///< in order of arrival
+  std::deque<std::uint32_t> read_slabs_;  ///< slabs with a chunk to copy
   std::deque<copy_under_way> copies_;
   std::uint64_t upkeep_ns_ = 0;
+  std::uint64_t copy_end_ns_ = 0;  ///< of the last copy that was seen to end
+  running_average copy_ns_per_byte_;
+  bool sampling_ = false;          ///< some runtime's uses are sampled
 
   core::atomic<std::uint32_t> stopping_{0};
   core::atomic<std::uint64_t> unfinished_{0};  ///< jobs submitted and not ended

@@ -11,6 +11,14 @@ std::optional<core::victim> choose_victim(scheduler_state& s, const room_request
   s.for_each_runtime([&](runtime_state& r) {
     if (request.own_only && &r != request.runtime) return;
     if (s.rules(r).load().forbids(request.relation_to(r))) return;
+    if (&r == request.runtime && !request.every_block) {
+      // What a plan streams makes room before what stays.
+      const core::plan* plan = r.pacing().plan();
+      if (plan != nullptr && r.blocks().live_passes().live() == 1) {
+        best.consider_these(r.index(), r.blocks(), plan->streamed);
+        if (best.best() && best.best()->runtime == r.index()) return;
+      }
+    }
     if (request.every_block) {
       best.consider_all(r.index(), r.blocks());
     } else {
@@ -54,7 +62,8 @@ bool evict_block(scheduler_state& s, runtime_state& r, std::uint32_t position, c
   count(r.stats.victims[static_cast<std::size_t>(cause)]);
   if (who == core::requester::other_extreme && rules.load().secondary()) {
     count(r.stats.secondary_evictions);
-    s.log(log_level::warning, say("extreme pressure: evicted block {} of {}, which is reserved secondary", position, r.name()));
+    s.log(log_level::warning,
+          say("extreme pressure: evicted block {} of {}, which is reserved secondary", position, r.name()));
   }
   s.trace(trace_kind::evicted, &r, position, 0, s.to_bytes(out.run.count));
   return true;

@@ -1,0 +1,34 @@
+#include "residency/planned_loads.hpp"
+
+#include <algorithm>
+
+#include "residency/loads.hpp"
+
+namespace pinrail::residency {
+
+const core::plan* followed_plan(const runtime_state& r, const pass_state& p) noexcept {
+  const core::plan* plan = r.pacing().plan();
+  const bool forward = p.cursor.kind == core::pass_kind::ordered && p.cursor.now == core::heading::forward &&
+                       p.cursor.next == core::heading::forward;
+  return forward && r.blocks().live_passes().live() == 1 ? plan : nullptr;
+}
+
+void load_along_plan(scheduler_state& s, runtime_state& r, const pass_state& p, const core::plan& plan) noexcept {
+  const core::walk walk{.length = r.blocks().size(), .done = std::min(p.cursor.done, r.blocks().size())};
+  const auto first = std::lower_bound(plan.streamed.begin(), plan.streamed.end(), walk.done) - plan.streamed.begin();
+  const std::size_t ahead = std::min(plan.slot_pages.size(), plan.streamed.size());
+  for (std::size_t i = 0; i < ahead; ++i) {
+    const std::uint32_t next = plan.streamed[(static_cast<std::size_t>(first) + i) % plan.streamed.size()];
+    if (!p.wraps && next < walk.done) return;
+    if (!r.at(next).word.load().absent()) continue;
+    const std::uint32_t before = plan.before[next];
+    if (before != next && r.at(before).word.load().resident()) {
+      // It is needed again later than the one that comes: it has been used.
+      if (walk.distance(before) > walk.distance(next)) load_in_place_of(s, r, next, before);
+    } else {
+      prefetch_block(s, r, next, 0);
+    }
+  }
+}
+
+}  // namespace pinrail::residency
