@@ -38,10 +38,9 @@ std::vector<std::uint32_t> spread(const plan_input& in, const layout& l, double 
   return streamed;
 }
 
-std::uint64_t sum_of(const plan_input& in, const std::vector<std::uint32_t>& positions) {
-  std::uint64_t sum = 0;
-  for (const std::uint32_t p : positions) sum += in.pages[p];
-  return sum;
+template <class Numbers>
+auto sum_of(const Numbers& numbers) {
+  return std::accumulate(numbers.begin(), numbers.end(), typename Numbers::value_type{0});
 }
 
 /// Slot sizes, and every streamed block's slot.
@@ -75,31 +74,42 @@ void link_slots(plan& p) {
     for (const std::uint32_t at : p.streamed) p.before[at] = std::exchange(last[p.slot[at]], at);
 }
 
+/// A plan with this layout, if it fits the share; complete but for `step_ns`.
+std::optional<plan> laid_out(const plan_input& in, const layout& l, double pages_per_ns) {
+  plan p;
+  p.streamed = spread(in, l, pages_per_ns);
+  if (p.streamed.size() < l.slots) return std::nullopt;
+  assign_slots(in, l, p);
+  std::uint64_t held = sum_of(p.slot_pages);
+  for (std::uint32_t i = 0; i < p.slot.size(); ++i) (p.slot[i] == plan::stays ? held : p.streamed_pages) += in.pages[i];
+  if (held > in.share_pages) return std::nullopt;
+  link_slots(p);
+  p.compute_ns = sum_of(in.compute_ns);
+  p.copy_ns = static_cast<double>(p.streamed_pages) * in.copy_ns_per_page +
+              static_cast<double>(p.streamed.size()) * in.copy_latency_ns;
+  return p;
+}
+
 /// The plan that streams the least with this layout, or nothing.
 std::optional<plan> fitted(const plan_input& in, const layout& l) {
-  const std::uint64_t footprint = std::accumulate(in.pages.begin(), in.pages.end(), std::uint64_t{0});
-  const double compute_ns = std::accumulate(in.compute_ns.begin(), in.compute_ns.end(), 0.0);
+  const double compute_ns = sum_of(in.compute_ns);
   if (compute_ns <= 0) return std::nullopt;
   double low = 0;
-  double high = 4 * static_cast<double>(footprint) / compute_ns;
+  double high = 4 * static_cast<double>(sum_of(in.pages)) / compute_ns;
   std::optional<plan> best;
   for (int i = 0; i < search_rounds; ++i) {
     const double middle = (low + high) / 2;
-    plan p;
-    p.streamed = spread(in, l, middle);
-    assign_slots(in, l, p);
-    p.streamed_pages = sum_of(in, p.streamed);
-    const std::uint64_t slots = std::accumulate(p.slot_pages.begin(), p.slot_pages.end(), std::uint64_t{0});
-    const bool fits = p.streamed.size() >= l.slots && footprint - p.streamed_pages + slots <= in.share_pages;
-    (fits ? high : low) = middle;
-    if (fits) best = std::move(p);
+    auto p = laid_out(in, l, middle);
+    (p ? high : low) = middle;
+    if (p) best = std::move(p);
   }
   if (!best) return std::nullopt;
-  link_slots(*best);
-  best->compute_ns = compute_ns;
-  best->copy_ns = static_cast<double>(best->streamed_pages) * in.copy_ns_per_page +
-                  static_cast<double>(best->streamed.size()) * in.copy_latency_ns;
   best->step_ns = simulated_step_ns(in, *best);
+  // The least proportion that fits leaves a gap at the end of the cycle; the proportion of what it streams closes it.
+  if (auto p = laid_out(in, l, static_cast<double>(best->streamed_pages) / compute_ns)) {
+    p->step_ns = simulated_step_ns(in, *p);
+    if (p->step_ns < best->step_ns && p->streamed_pages <= best->streamed_pages) best = std::move(p);
+  }
   return best;
 }
 
@@ -215,8 +225,7 @@ constexpr std::size_t most_simulated_blocks = 512;
 double simulated_next_use_step_ns(const plan_input& in) { return next_use_simulation(in).run(); }
 
 std::optional<plan> make_plan(const plan_input& in) {
-  const std::uint64_t footprint = std::accumulate(in.pages.begin(), in.pages.end(), std::uint64_t{0});
-  if (footprint <= in.share_pages) return std::nullopt;
+  if (sum_of(in.pages) <= in.share_pages) return std::nullopt;
   const auto sizes = size_classes(in);
   std::vector<std::uint64_t> allowed{0};
   if (sizes.size() > 1 && sizes.size() <= most_size_classes) allowed.insert(allowed.end(), sizes.begin(), sizes.end());
