@@ -26,14 +26,12 @@ struct dtype_width {
 };
 
 constexpr std::array widths = {
-    dtype_width{"BOOL", 8},        dtype_width{"F4", 4},          dtype_width{"F6_E2M3", 6},
-    dtype_width{"F6_E3M2", 6},     dtype_width{"U8", 8},          dtype_width{"I8", 8},
-    dtype_width{"F8_E5M2", 8},     dtype_width{"F8_E4M3", 8},     dtype_width{"F8_E8M0", 8},
-    dtype_width{"F8_E4M3FNUZ", 8}, dtype_width{"F8_E5M2FNUZ", 8}, dtype_width{"I16", 16},
-    dtype_width{"U16", 16},        dtype_width{"F16", 16},        dtype_width{"BF16", 16},
-    dtype_width{"I32", 32},        dtype_width{"U32", 32},        dtype_width{"F32", 32},
-    dtype_width{"C64", 64},        dtype_width{"F64", 64},        dtype_width{"I64", 64},
-    dtype_width{"U64", 64},
+    dtype_width{"BOOL", 8},    dtype_width{"F4", 4},          dtype_width{"F6_E2M3", 6},     dtype_width{"F6_E3M2", 6},
+    dtype_width{"U8", 8},      dtype_width{"I8", 8},          dtype_width{"F8_E5M2", 8},     dtype_width{"F8_E4M3", 8},
+    dtype_width{"F8_E8M0", 8}, dtype_width{"F8_E4M3FNUZ", 8}, dtype_width{"F8_E5M2FNUZ", 8}, dtype_width{"I16", 16},
+    dtype_width{"U16", 16},    dtype_width{"F16", 16},        dtype_width{"BF16", 16},       dtype_width{"I32", 32},
+    dtype_width{"U32", 32},    dtype_width{"F32", 32},        dtype_width{"C64", 64},        dtype_width{"F64", 64},
+    dtype_width{"I64", 64},    dtype_width{"U64", 64},
 };
 
 unsigned bits_of(const tensor_to_write& tensor) {
@@ -163,8 +161,7 @@ void write_safetensors(const std::filesystem::path& file, std::span<const tensor
   for (const tensor_to_write& tensor : tensors) {
     const std::uint64_t total_bytes = size_bytes(tensor);
     for (std::uint64_t offset = 0; offset < total_bytes;) {
-      const std::span part =
-          std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), total_bytes - offset));
+      const std::span part = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), total_bytes - offset));
       bytes(tensor, offset, part);
       out.append(part);
       offset += part.size();
@@ -173,17 +170,16 @@ void write_safetensors(const std::filesystem::path& file, std::span<const tensor
   out.complete();
 }
 
-written_model write_sharded_safetensors(const std::filesystem::path& folder,
-                                        std::span<const tensor_to_write> tensors, const tensor_bytes& bytes,
-                                        const writer_options& options) {
+written_model write_sharded_safetensors(const std::filesystem::path& folder, std::span<const tensor_to_write> tensors,
+                                        const tensor_bytes& bytes, const writer_options& options) {
   check_names(tensors);
   const std::vector<shard_tensors> shards = split(tensors, options.max_shard_bytes);
   written_model written;
   nlohmann::ordered_json weight_map = nlohmann::ordered_json::object();
   for (std::size_t s = 0; s < shards.size(); ++s) {
-    const std::string name =
-        shards.size() == 1 ? options.stem + ".safetensors"
-                           : fmt::format("{}-{:05}-of-{:05}.safetensors", options.stem, s + 1, shards.size());
+    const std::string name = shards.size() == 1
+                                 ? options.stem + ".safetensors"
+                                 : fmt::format("{}-{:05}-of-{:05}.safetensors", options.stem, s + 1, shards.size());
     write_safetensors(folder / name, shards[s], bytes, options);
     written.shards.push_back(folder / name);
     for (const tensor_to_write& tensor : shards[s]) {

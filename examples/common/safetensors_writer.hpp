@@ -30,8 +30,8 @@ using tensor_bytes =
 struct writer_options {
   /// A shard gets tensors until one more would exceed this; a tensor is never split.
   std::uint64_t max_shard_bytes = 5'000'000'000;
-  std::size_t buffer_bytes = 8u << 20;  ///< all the memory that weights take while they are written
-  std::string stem = "model";           ///< "model-00001-of-00005.safetensors"
+  std::size_t buffer_bytes = 8u << 20;               ///< all the memory that weights take while they are written
+  std::string stem = "model";                        ///< "model-00001-of-00005.safetensors"
   std::map<std::string, std::string> metadata = {};  ///< the shards' __metadata__
 };
 
@@ -53,8 +53,7 @@ void write_safetensors(const std::filesystem::path& file, std::span<const tensor
                        const tensor_bytes& bytes, const writer_options& options = {});
 
 /// Writes a model into a folder that exists, the index last. Errors as above.
-written_model write_sharded_safetensors(const std::filesystem::path& folder,
-                                        std::span<const tensor_to_write> tensors, const tensor_bytes& bytes,
-                                        const writer_options& options = {});
+written_model write_sharded_safetensors(const std::filesystem::path& folder, std::span<const tensor_to_write> tensors,
+                                        const tensor_bytes& bytes, const writer_options& options = {});
 
 }  // namespace examples

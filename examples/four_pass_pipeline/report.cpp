@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "common/text_table.hpp"
 #include "pinrail/units.hpp"
 
 namespace examples {
@@ -30,22 +31,6 @@ bool run_report::good() const {
 
 namespace {
 
-/// Rows of cells, the first row a heading; columns as wide as they must be.
-std::string aligned(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::size_t> widths(rows.front().size());
-  for (const auto& row : rows)
-    for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
-  std::string text;
-  for (std::size_t r = 0; r < rows.size(); ++r) {
-    std::string line;
-    for (std::size_t c = 0; c < rows[r].size(); ++c)
-      line += c == 0 ? fmt::format("{:<{}}", rows[r][c], widths[c]) : fmt::format("  {:>{}}", rows[r][c], widths[c]);
-    text += line + "\n";
-    if (r == 0) text += std::string(line.size(), '-') + "\n";
-  }
-  return text;
-}
-
 std::string rate(double bytes_per_second) { return fmt::format("{:.2f} GB/s", bytes_per_second / 1e9); }
 
 double loaded_per_second(const run_report& r) {
@@ -68,7 +53,7 @@ std::string table(const run_report& r) {
          fmt::format("{:.2f} s", static_cast<double>(m.stall_ns) * 1e-9), std::to_string(m.victims_total())});
   }
   const auto& s = r.statistics;
-  std::string text = aligned(rows);
+  std::string text = text_table(rows);
   text +=
       fmt::format("\n{} requests by {} workers on {}, scale {}\n", r.results.size(), r.work.workers, r.device, r.scale);
   text += fmt::format("budget {}, {:.0f} % of the models' {}; peak used {} ({:.1f} %)\n", format_bytes(r.budget_bytes),

@@ -1,15 +1,11 @@
 #include "timeline_picture.hpp"
 
 #include <fmt/format.h>
-#include <fmt/os.h>
-#include <spawn.h>
-#include <sys/wait.h>
 
-#include <cerrno>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "common/gnuplot.hpp"
 #include "timeline_shapes.hpp"
 
 namespace examples {
@@ -28,12 +24,11 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-/// Writes a gnuplot script with its data in it.
-class script {
+class picture {
  public:
-  script(const std::filesystem::path& file, const timeline_shapes& shapes,
-         const std::vector<pinrail::trace_runtime>& runtimes)
-      : out_(fmt::output_file(file.string())), shapes_(shapes), runtimes_(runtimes) {
+  picture(const std::filesystem::path& svg, const timeline_shapes& shapes,
+          const std::vector<pinrail::trace_runtime>& runtimes)
+      : out_(svg), shapes_(shapes), runtimes_(runtimes) {
     for (std::size_t r = 0; r < runtimes.size(); ++r) {
       rows_ += 2 + row_of_guards * static_cast<double>(shapes.lanes[r]);
       top_.push_back(rows_);
@@ -42,12 +37,13 @@ class script {
     rows_ += 1;
   }
 
-  void write(const std::filesystem::path& svg) {
+  void draw(const std::filesystem::path& svg) {
     out_.print("set terminal svg size {},{} dynamic font 'sans,13' background '#ffffff'\nset output '{}'\n",
                pixels + 260, 320 + 4 * rows_, svg.string());
     write_data();
     draw_blocks();
     draw_memory();
+    out_.run();
   }
 
  private:
@@ -117,34 +113,17 @@ class script {
 
   [[nodiscard]] double budget_gib() const { return shapes_.budget_gib.empty() ? 0 : shapes_.budget_gib.back().second; }
 
-  fmt::ostream out_;
+  gnuplot_script out_;
   const timeline_shapes& shapes_;
   const std::vector<pinrail::trace_runtime>& runtimes_;
   std::vector<double> top_;  ///< by runtime: its first row
   double rows_ = 0;
 };
 
-void run_gnuplot(const std::filesystem::path& file) {
-  std::string program = "gnuplot";
-  std::string argument = file.string();
-  char* arguments[] = {program.data(), argument.data(), nullptr};
-  pid_t child = 0;
-  if (const int failed = posix_spawnp(&child, program.c_str(), nullptr, nullptr, arguments, environ); failed != 0)
-    throw std::runtime_error(
-        fmt::format("the picture needs gnuplot (Debian: gnuplot-nox), which could not be started: errno {}", failed));
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (status != 0) throw std::runtime_error(fmt::format("gnuplot failed on {} with status {}", file.string(), status));
-}
-
 }  // namespace
 
 void draw_timeline(const pinrail::trace_recorder& trace, const std::filesystem::path& svg) {
-  std::filesystem::path file = svg;
-  file.replace_extension(".gp");
-  script(file, shapes_of(trace, pixels), trace.runtimes()).write(svg);
-  run_gnuplot(file);
+  picture(svg, shapes_of(trace, pixels), trace.runtimes()).draw(svg);
 }
 
 }  // namespace examples

@@ -14,21 +14,24 @@ constexpr int search_rounds = 40;
 constexpr double as_short_as = 1.019;           // steps that differ by less count as equal, and fewer bytes decide
 constexpr double as_good_as_unplanned = 1.005;  // a plan may take that much longer than none: it keeps addresses
 constexpr std::size_t most_size_classes = 8;    // for "only blocks of this size"
+constexpr double late_starts[] = {0, 0.5, 1, 1.5, 2, 3};
 
 struct layout {
   std::uint32_t slots = fewest_slots;  ///< in each ring
   bool ring_by_size = false;
   std::uint64_t only_pages = 0;  ///< 0: blocks of any size
+  /// Blocks' worth of copying that begins later in the cycle. Where the slots do not divide the streamed blocks, the
+  /// last and the first of them meet in one slot, and the gap between them must be as long as a copy.
+  double late_blocks = 0;
 };
 
 /// Positions, such that copy time keeps up with `copy_per_compute` x compute time.
 std::vector<std::uint32_t> spread(const plan_input& in, const layout& l, double copy_per_compute) {
   std::vector<std::uint32_t> streamed;
-  double owed_pages = 0;
-  double largest = 0;
+  double largest = static_cast<double>(*std::max_element(in.pages.begin(), in.pages.end()));
+  double owed_pages = -l.late_blocks * largest;
   for (std::uint32_t p = 0; p < in.pages.size(); ++p) {
     const auto size = static_cast<double>(in.pages[p]);
-    largest = std::max(largest, size);
     owed_pages = std::min(owed_pages + copy_per_compute * in.compute_ns[p], 3 * largest);
     const bool allowed = l.only_pages == 0 || in.pages[p] == l.only_pages;
     if (!allowed || owed_pages < size / 2) continue;
@@ -234,8 +237,9 @@ std::optional<plan> make_plan(const plan_input& in) {
     for (const bool by_size : {false, true}) {
       if (by_size && (only != 0 || sizes.size() == 1 || sizes.size() > most_size_classes)) continue;
       for (std::uint32_t slots = fewest_slots; slots <= most_slots; ++slots)
-        if (auto p = fitted(in, {.slots = slots, .ring_by_size = by_size, .only_pages = only}))
-          found.push_back(std::move(*p));
+        for (const double late : late_starts)
+          if (auto p = fitted(in, {.slots = slots, .ring_by_size = by_size, .only_pages = only, .late_blocks = late}))
+            found.push_back(std::move(*p));
     }
   }
   if (found.empty()) return std::nullopt;

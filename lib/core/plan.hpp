@@ -7,9 +7,9 @@
 //
 // How it is found. Streamed blocks are picked by error diffusion: along the cycle, copy time is kept in proportion to
 // compute time, with the proportion just high enough that what stays fits beside the slots. This is done for a few
-// layouts (two to four slots; one ring of equal slots, or a ring for each size; all blocks, or those of one size), and
-// each is simulated: one copy engine, first come first served, one kernel after another. The shortest step wins, then
-// the fewest bytes.
+// layouts (one to four slots; one ring of equal slots, or a ring for each size; all blocks, or those of one size; a
+// gap where the cycle closes), and each is simulated: one copy engine, first come first served, one kernel after
+// another. The shortest step wins, then the fewest bytes.
 #pragma once
 
 #include <cstdint>

@@ -131,5 +131,21 @@ TEST(plan, streamed_blocks_are_spread_along_compute_time) {
   for (std::size_t i = 1; i < p->streamed.size(); ++i) EXPECT_LE(p->streamed[i] - p->streamed[i - 1], 2u);
 }
 
+// Slots that do not divide the streamed blocks meet where the cycle closes; the plan leaves a gap there.
+TEST(plan, no_share_of_a_uniform_model_stalls_where_copying_is_much_shorter_or_longer) {
+  const cycle c = uniform(48);
+  for (const double copy_per_compute : {0.25, 0.5, 1.0, 1.75, 2.0, 4.0}) {
+    for (int share = 6; share < 48; ++share) {
+      const plan_input in = c.input((share + 0.01) / 48, copy_per_compute);
+      const auto p = make_plan(in);
+      const double streamed = p ? static_cast<double>(p->streamed.size()) : 48.0 - share + 2;
+      EXPECT_LE(streamed, 48 - share + 2) << share << " blocks, copy/compute " << copy_per_compute;
+      const double step_ns = p ? p->step_ns : simulated_next_use_step_ns(in);
+      const double bound_ns = c.compute() * std::max(1.0, streamed / 48 * copy_per_compute);
+      EXPECT_LE(step_ns, 1.02 * bound_ns) << share << " blocks, copy/compute " << copy_per_compute;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace pinrail::core
