@@ -1,0 +1,208 @@
+/* Uses that change a block, on several streams; its write-back; its eviction.
+ *
+ * Invariants, in words:
+ *   D4  A use that begins after a use that changed the block has ended finds the changed bytes, whatever stream it is on.
+ *   D5  Who takes a block leaves nothing behind: the host has every byte that a use changed, also what was changed
+ *       while an earlier write-back was under way, and what a failed write-back did not write.
+ *   Q1  No one waits for ever; when all is quiet nobody holds the block.
+ *
+ * Two uses may change a block at the same time if they change different parts of it; here each user has its part.
+ *
+ * Code: use::mark_dirty with await_write_back, begin_use, order_stream, end_use, record_use
+ * (lib/residency/pass_control.cpp); write_backs::request, copy_out, write_copied, end (lib/residency/write_back.cpp);
+ * block_word::mark_dirty, begin_write_back, end_write_back (lib/core/block_word.hpp); evict (lib/core/claim.hpp);
+ * arena::join; timeline (lib/device/timeline.cpp). Last-use slots are in last_use.pml and left out here.
+ *
+ * @invariant D4_later_uses
+ * @invariant D5_nothing_lost
+ * @invariant S4_ring
+ * @invariant Q1_let_go
+ * @config two     | safety | -DWRITERS=2 -DROUNDS=1 -DEVICTORS=1 -DREADERS=0 -DRING=2 | 2 writers on 2 streams, write-backs of which one may fail, an evictor
+ * @config again   | safety | -DWRITERS=1 -DROUNDS=2 -DEVICTORS=1 -DREADERS=1 -DRING=1 | 1 writer twice, a use on another stream, write-backs of which one may fail, an evictor
+ * @config readers | safety | -DWRITERS=2 -DROUNDS=1 -DEVICTORS=0 -DREADERS=1 -DRING=2 | 2 writers on 2 streams, a use on a third
+ * @mutant READY_OVERWRITTEN       | readers | D4_later_uses   | the ready ticket is that of the use that ended last, whatever it replaces
+ * @mutant READY_OVERWRITTEN       | two     | D5_nothing_lost | the same, seen by a write-back
+ * @mutant DIRTY_BEFORE_READY      | again   | D5_nothing_lost | the block is marked dirty before its ready ticket is written
+ * @mutant COPY_OUT_AT_ONCE        | again   | D5_nothing_lost | the write-back does not wait for the ready ticket
+ * @mutant DIRTY_CLEARED_LATE      | again   | D5_nothing_lost | dirty is cleared when the write-back ends, with what was changed meanwhile
+ * @mutant EVICTABLE_WHILE_WRITTEN | again   | D5_nothing_lost | a block may be evicted while it is written back
+ * @mutant FAILURE_SEEN_CLEAN      | again   | D5_nothing_lost | a failed write-back ends before the block is dirty again
+ */
+#define PARTS 2
+#define BACK WRITERS
+#define JOINS (WRITERS + 1)
+#define READS (WRITERS + 2)
+#define STREAMS (WRITERS + 2 + READERS)
+#define LANES 1
+#define CHANGE 1
+#define COPY_OUT 2
+#define READ 3
+#include "invariant.pml"
+invariant_name D4_later_uses, D5_nothing_lost, S4_ring, Q1_let_go;
+
+/* A version for each part. */
+byte memory[PARTS];
+byte slab[PARTS];
+byte host[PARTS];
+byte enqueued_changes[PARTS];  /* ghost: the version that a part will have when all is done */
+byte ended_changes[PARTS];     /* ghost: the version of the last use that has ended */
+
+#define begin_work(kind, argument)                                                                    \
+  if                                                                                                  \
+  :: kind == CHANGE -> memory[argument]++                                                             \
+  :: kind == COPY_OUT -> slab[0] = memory[0]; slab[1] = memory[1]                                     \
+  :: kind == READ -> check(D4_later_uses, memory[0] >= (argument & 3) && memory[1] >= argument >> 2)  \
+  fi
+
+#include "block_word.pml"
+#include "streams.pml"
+
+byte ready;
+
+/* order_stream */
+inline order_stream(s) {
+  seen_ready = ready;
+  if
+  :: seen_ready == 0
+  :: else ->
+     is_complete(seen_ready);
+     if
+     :: yes -> d_step { if :: ready == seen_ready -> ready = 0 :: else fi }
+     :: else -> wait(s, seen_ready)
+     fi
+  fi;
+  atomic { seen_ready = 0; yes = false }
+}
+
+/* The end of record_use: `ready` covers this use, and those that it did not wait for. */
+inline note_change(t) {
+#ifdef MUTANT_DIRTY_BEFORE_READY
+  mark_dirty(skip);
+#endif
+#ifdef MUTANT_READY_OVERWRITTEN
+  ready = t;
+#else
+  seen_ready = ready;
+  do
+  :: covering = t;
+     if
+     :: seen_ready == 0
+     :: seen_ready != 0 && lane_of(seen_ready) == lane_of(t)
+     :: else ->
+        is_complete(seen_ready);
+        if
+        :: !yes -> wait(JOINS, seen_ready); wait(JOINS, t); record(JOINS, covering)
+        :: else
+        fi
+     fi;
+     d_step { if :: ready == seen_ready -> ready = covering; covering = 0 :: else -> seen_ready = ready fi };
+     if
+     :: covering == 0 -> break
+     :: else
+     fi
+  od;
+  atomic { seen_ready = 0; yes = false };
+#endif
+#ifndef MUTANT_DIRTY_BEFORE_READY
+  mark_dirty(skip);
+#endif
+}
+
+/* Changes its part of the block, on its stream. */
+proctype writer(byte me) {
+  short seen;
+  byte rounds, t, seen_ready, covering, lane;
+  bool yes;
+  do
+  :: rounds == ROUNDS -> break
+  :: else ->
+     rounds++;
+     pin(seen, skip);
+     if
+     :: is_resident(seen) ->
+        order_stream(me);
+        (W & WRITING_BACK) == 0;                                       /* mark_dirty of the use: await_write_back */
+        d_step { queue[me] ! CHANGE, me, 0; enqueued[me]++; enqueued_changes[me]++ };
+        record(me, t);
+        note_change(t);
+        unpin(ended_changes[me]++)
+     :: else -> unpin(skip)
+     fi;
+     atomic { seen = 0; t = 0 }
+  od
+}
+
+/* A use on a stream of its own, begun at any time. */
+proctype reader() {
+  short seen;
+  byte before, seen_ready, lane;
+  bool yes;
+  pin(seen, before = ended_changes[0] | ended_changes[1] << 2);
+  if
+  :: is_resident(seen) ->
+     order_stream(READS);
+     d_step { queue[READS] ! READ, before, 0; enqueued[READS]++ }
+  :: else
+  fi;
+  unpin(before = 0; seen = 0)
+}
+
+/* The transfer thread: a write-back whenever the block is dirty, until it is evicted. One of them may fail. */
+proctype write_backs() {
+  byte t, seen_ready, lane;
+  bool yes, won, may_fail = true;
+  do
+  :: !is_resident(W) -> break
+  :: atomic { is_resident(W) && (W & DIRTY) != 0; begin_write_back(won, skip) };
+     if
+     :: won ->
+        seen_ready = ready;
+#ifndef MUTANT_COPY_OUT_AT_ONCE
+        wait(BACK, seen_ready);
+#endif
+        enqueue(BACK, COPY_OUT, 0);
+        record(BACK, t);
+        event_is_complete(t);
+        if
+        :: host[0] = slab[0]; host[1] = slab[1]; end_write_back()
+        :: may_fail -> may_fail = false; fail_write_back()
+        fi
+     :: else
+     fi;
+     atomic { t = 0; seen_ready = 0; yes = false; won = false }
+  od
+}
+
+proctype evictor() {
+  short seen;
+  bool done;
+  do
+  :: done -> break
+  :: else ->
+     atomic { is_evictable(W); seen = W }
+     claim(seen, skip);
+     if
+     :: seen != 0 ->
+        take(seen, done, check(D5_nothing_lost, host[0] == enqueued_changes[0] && host[1] == enqueued_changes[1]));
+        if
+        :: !done -> unclaim(seen)
+        :: else
+        fi
+     :: else
+     fi;
+     seen = 0
+  od
+}
+
+init {
+  byte i;
+  atomic {
+    start(STREAMS, stream(i));
+    start(WRITERS, writer(i));
+    start(READERS, reader());
+    start(EVICTORS, write_backs());
+    start(EVICTORS, evictor())
+  }
+  _nr_pr == STREAMS + 1;
+  check(Q1_let_go, (W & (PIN_MASK | CLAIM | LOADING | WRITING_BACK)) == 0)
+}
