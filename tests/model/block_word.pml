@@ -137,19 +137,16 @@ short W = RESIDENT;
 
 #define mark_dirty(ghost) d_step { W = W | DIRTY; ghost }
 
-#ifdef MUTANT_DIRTY_CLEARED_LATE
-#define clear_at_begin 0
-#define clear_at_end (DIRTY | WRITING_BACK)
+#ifdef MUTANT_WRITE_BACK_IGNORES_PINS
+#define forbids_write_back (CLAIM | LOADING | WRITING_BACK)
 #else
-#define clear_at_begin DIRTY
-#define clear_at_end WRITING_BACK
+#define forbids_write_back (PIN_MASK | CLAIM | LOADING | WRITING_BACK)
 #endif
-
 #define begin_write_back(won, ghost)                                                    \
   d_step {                                                                              \
     if                                                                                  \
-    :: (W & (RESIDENT | DIRTY | CLAIM | LOADING | WRITING_BACK)) == (RESIDENT | DIRTY) -> \
-       W = (W & ~clear_at_begin) | WRITING_BACK; won = true; ghost                      \
+    :: (W & (RESIDENT | DIRTY | forbids_write_back)) == (RESIDENT | DIRTY) ->           \
+       W = (W & ~DIRTY) | WRITING_BACK; won = true; ghost                               \
     :: else -> won = false                                                              \
     fi                                                                                  \
   }
@@ -159,4 +156,4 @@ short W = RESIDENT;
 #else
 #define fail_write_back() W = W | DIRTY; W = W & ~WRITING_BACK
 #endif
-#define end_write_back() W = W & ~clear_at_end
+#define end_write_back() W = W & ~WRITING_BACK

@@ -1,8 +1,8 @@
 /* The candidate bits and their summaries, in words of two bits, with blocks that come and go and a search.
  *
  * Invariants, in words:
- *   E1  A position whose last change was a set is found by every search that begins once that set, and every clear
- *       that overlapped it, have returned; whatever else goes on, and whoever is stopped where.
+ *   E1  A position whose last change was a set is found by every search that begins once that set has returned, and
+ *       every clear that overlapped it, or overlapped such a clear in turn; whatever else goes on.
  *   E2  When all is quiet every block that is a candidate has its bit and all summaries above it.
  *
  * Code: bitset::set, clear, set_summaries, next, next_in_level, test (lib/core/bitset.hpp),
@@ -14,9 +14,10 @@
  * @invariant E2_none_lost
  * @config two_levels   | safety | -DDEPTH=2 -DCHANGERS=3 -DCHANGES=1 | 4 positions of which 0, 2, 3 are used, 2 levels, 3 threads, 1 change each
  * @config again        | safety | -DDEPTH=2 -DCHANGERS=2 -DCHANGES=2 | 4 positions of which 0, 2, 3 are used, 2 levels, 2 threads, 2 changes each
- * @config three_levels | safety | -DDEPTH=3 -DCHANGERS=3 -DCHANGES=1 | 8 positions of which 0, 2, 3 are used, 3 levels, 3 threads, 1 change each
+ * @config three_levels | safety | -DDEPTH=3 -DCHANGERS=3 -DCHANGES=1 | 8 positions of which 4, 6, 7 are used, 3 levels, 3 threads, 1 change each
  * @config search       | safety | -DDEPTH=2 -DCHANGERS=2 -DCHANGES=1 -DSEARCHERS=1 | as two_levels with 2 threads and a search at any time
  * @config search_deep  | safety | -DDEPTH=3 -DCHANGERS=2 -DCHANGES=1 -DSEARCHERS=1 | as three_levels with 2 threads and a search at any time
+ * @config chain        | safety | -DDEPTH=3 -DCHANGERS=3 -DCHANGES=1 -DSEARCHERS=1 -DROLES | 3 levels, a set of 7, clears of 6 and 4, and a search at any time
  * @mutant NO_SECOND_LOOK       | two_levels   | E2_none_lost | a bit is cleared and the block not looked at again
  * @mutant SUMMARY_NO_LOOK      | two_levels   | E2_none_lost | a summary is cleared and its word not looked at again
  * @mutant SUMMARY_OF_OTHERS    | search_deep  | E1_found     | a summary is cleared though its word has other bits
@@ -46,8 +47,9 @@ invariant_name E1_found, E2_none_lost;
 #define level_size(level) ((level) == 0 -> 8 : ((level) == 1 -> 4 : 2))
 #endif
 byte words[WORDS];
-/* The positions that are used: alone under its summary, and two neighbours. */
-#define position_of(n) ((n) == 0 -> 0 : (n) + 1)
+/* The positions that are used: one alone in its word, and two neighbours in another; under one word of the second level
+ * that a search from 0 comes to from above. */
+#define position_of(n) (POSITIONS - 4 + ((n) == 0 -> 0 : (n) + 1))
 #define bit_of(position) (1 << ((position) & 1))
 
 bool candidate[POSITIONS];  /* the truth: the block words */
@@ -55,7 +57,7 @@ bool candidate[POSITIONS];  /* the truth: the block words */
 /* Ghosts for E1. */
 byte clearing;               /* the threads that are in a clear */
 bool is_set[POSITIONS];      /* a set of it has returned, and no clear of it came after */
-byte overlapped[POSITIONS];  /* the clears that overlapped that set and have not returned */
+byte overlapped[POSITIONS];  /* the clears that overlapped that set, or such a clear, and have not returned */
 byte disturbed[POSITIONS];   /* the threads whose set of it was followed by a clear */
 byte must_find;              /* by the search: a bit for each position */
 
@@ -121,7 +123,13 @@ inline set_summaries() {
 
 /* bitset::clear */
 inline clear(position) {
-  d_step { clearing = clearing | me; p = position; level = 1 };
+  d_step {
+    clearing = clearing | me;
+    for (g : 0 .. POSITIONS - 1) { overlapped[g] = (overlapped[g] != 0 -> overlapped[g] | me : 0) }
+    g = 0;
+    p = position;
+    level = 1
+  };
   d_step {
     before = word_at(0, p / 2);
     word_at(0, p / 2) = before & ~bit_of(p);                                                            /* (11) */
@@ -184,12 +192,19 @@ proctype changer(byte me) {
   :: else ->
      atomic {
        changes++;
+#ifdef ROLES
+       /* One sets, a neighbour is cleared, and so is a position under another summary. */
+       target = position_of((me == 1 -> 2 : (me == 2 -> 1 : 0)));
+       candidate[target] = me == 1;
+       offer = me == 1
+#else
        select(target : 0 .. 2);
        target = position_of(target);
        if
        :: candidate[target] = !candidate[target]; offer = candidate[target]
        :: !candidate[target] -> offer = false
        fi
+#endif
      };
      if
      :: offer

@@ -57,11 +57,9 @@ byte users;
 #define begin_owning() check(F1_one_copy, owners == 0); owners++; told = 0
 #define check_take() check(F2_resident, users == 0)
 
-/* abandon */
-inline abandon(why) {
-  failure = why;
-  abandon_load(owners--; check(F4_given_back, held == 0); told = (why == IO_ERROR -> waiting : 0); waiting = 0)
-}
+/* abandon_load; `tells`: with a failure that those who waited share. */
+#define give_block_up(tells) \
+  abandon_load(owners--; check(F4_given_back, held == 0); told = (tells -> waiting : 0); waiting = 0)
 
 /* begin_demanded: the block is won. `outcome` is a failure, or none and the job is submitted. */
 inline begin_demanded(me) {
@@ -71,10 +69,9 @@ inline begin_demanded(me) {
   :: room == 0 && late[me] ->
      outcome = NO_VICTIM;
 #ifdef MUTANT_IMPATIENCE_SHARED
-     abandon(NO_VICTIM)
-#else
-     abandon(NO_FAILURE)
+     failure = NO_VICTIM;
 #endif
+     give_block_up(false)
   fi
 }
 
@@ -161,11 +158,13 @@ proctype prefetcher() {
      failure = NO_FAILURE;
      if
      :: d_step { room > 0 -> room--; charged++; held++ }; jobs ! 0
-     :: room == 0 -> abandon(NO_FAILURE)
+     :: room == 0 -> give_block_up(false)
      fi
   :: else
   fi
 }
+
+#define give_room() room++; d_step { charged--; held-- }
 
 /* The transfer thread: publish, or give_up. */
 proctype transfers() {
@@ -178,15 +177,14 @@ end:
         failures++;
 #ifdef MUTANT_BYTES_KEPT
         d_step { held-- };
-        abandon(IO_ERROR)
-#elif defined MUTANT_ABANDON_FIRST
-        abandon(IO_ERROR);
-        room++;
-        d_step { charged--; held-- }
-#else
-        room++;
-        d_step { charged--; held-- };
-        abandon(IO_ERROR)
+#elif !defined MUTANT_ABANDON_FIRST
+        give_room();
+#endif
+        failure = IO_ERROR;
+        give_block_up(true)
+#ifdef MUTANT_ABANDON_FIRST
+        ;
+        give_room()
 #endif
      fi
   od

@@ -2,8 +2,9 @@
  *
  * Invariants, in words:
  *   D4  A use that begins after a use that changed the block has ended finds the changed bytes, whatever stream it is on.
- *   D5  Who takes a block leaves nothing behind: the host has every byte that a use changed, also what was changed
- *       while an earlier write-back was under way, and what a failed write-back did not write.
+ *   D5  Who takes a block leaves nothing behind: the host has every byte that a use changed, also what a failed
+ *       write-back did not write.
+ *   D6  A write-back reads no bytes that kernels may be changing (W5).
  *   Q1  No one waits for ever; when all is quiet nobody holds the block.
  *
  * Two uses may change a block at the same time if they change different parts of it; here each user has its part.
@@ -15,18 +16,19 @@
  *
  * @invariant D4_later_uses
  * @invariant D5_nothing_lost
+ * @invariant D6_not_torn
  * @invariant S4_ring
  * @invariant Q1_let_go
  * @config two     | safety | -DWRITERS=2 -DROUNDS=1 -DEVICTORS=1 -DREADERS=0 -DRING=2 | 2 writers on 2 streams, write-backs of which one may fail, an evictor
  * @config again   | safety | -DWRITERS=1 -DROUNDS=2 -DEVICTORS=1 -DREADERS=1 -DRING=1 | 1 writer twice, a use on another stream, write-backs of which one may fail, an evictor
  * @config readers | safety | -DWRITERS=2 -DROUNDS=1 -DEVICTORS=0 -DREADERS=1 -DRING=2 | 2 writers on 2 streams, a use on a third
- * @mutant READY_OVERWRITTEN       | readers | D4_later_uses   | the ready ticket is that of the use that ended last, whatever it replaces
- * @mutant READY_OVERWRITTEN       | two     | D5_nothing_lost | the same, seen by a write-back
- * @mutant DIRTY_BEFORE_READY      | again   | D5_nothing_lost | the block is marked dirty before its ready ticket is written
- * @mutant COPY_OUT_AT_ONCE        | again   | D5_nothing_lost | the write-back does not wait for the ready ticket
- * @mutant DIRTY_CLEARED_LATE      | again   | D5_nothing_lost | dirty is cleared when the write-back ends, with what was changed meanwhile
- * @mutant EVICTABLE_WHILE_WRITTEN | again   | D5_nothing_lost | a block may be evicted while it is written back
- * @mutant FAILURE_SEEN_CLEAN      | again   | D5_nothing_lost | a failed write-back ends before the block is dirty again
+ * @mutant READY_OVERWRITTEN        | readers | D4_later_uses   | the ready ticket is that of the use that ended last, whatever it replaces
+ * @mutant READY_OVERWRITTEN        | two     | D6_not_torn     | the same, met by a write-back
+ * @mutant COPY_OUT_AT_ONCE         | again   | D6_not_torn     | the write-back does not wait for the ready ticket
+ * @mutant WRITE_BACK_IGNORES_PINS  | again   | D6_not_torn     | a write-back begins while a use may be changing the block
+ * @mutant CHANGE_AT_ONCE           | again   | D6_not_torn     | a use changes the block without waiting for a write-back
+ * @mutant EVICTABLE_WHILE_WRITTEN  | again   | D5_nothing_lost | a block may be evicted while it is written back
+ * @mutant FAILURE_SEEN_CLEAN       | again   | D5_nothing_lost | a failed write-back ends before the block is dirty again
  */
 #define PARTS 2
 #define BACK WRITERS
@@ -38,7 +40,7 @@
 #define COPY_OUT 2
 #define READ 3
 #include "invariant.pml"
-invariant_name D4_later_uses, D5_nothing_lost, S4_ring, Q1_let_go;
+invariant_name D4_later_uses, D5_nothing_lost, D6_not_torn, S4_ring, Q1_let_go;
 
 /* A version for each part. */
 byte memory[PARTS];
@@ -47,12 +49,16 @@ byte host[PARTS];
 byte enqueued_changes[PARTS];  /* ghost: the version that a part will have when all is done */
 byte ended_changes[PARTS];     /* ghost: the version of the last use that has ended */
 
+#define HAS_AN_END(kind) (kind == COPY_OUT)
+#define check_copy_out() \
+  check(D6_not_torn, memory[0] == enqueued_changes[0] && memory[1] == enqueued_changes[1])
 #define begin_work(kind, argument)                                                                    \
   if                                                                                                  \
   :: kind == CHANGE -> memory[argument]++                                                             \
-  :: kind == COPY_OUT -> slab[0] = memory[0]; slab[1] = memory[1]                                     \
+  :: kind == COPY_OUT -> check_copy_out()                                                             \
   :: kind == READ -> check(D4_later_uses, memory[0] >= (argument & 3) && memory[1] >= argument >> 2)  \
   fi
+#define end_work(kind, argument) slab[0] = memory[0]; slab[1] = memory[1]; check_copy_out()
 
 #include "block_word.pml"
 #include "streams.pml"
@@ -74,11 +80,8 @@ inline order_stream(s) {
   atomic { seen_ready = 0; yes = false }
 }
 
-/* The end of record_use: `ready` covers this use, and those that it did not wait for. */
+/* make_ready: `ready` covers this use, and those on other streams that it may not have waited for. Then mark_dirty. */
 inline note_change(t) {
-#ifdef MUTANT_DIRTY_BEFORE_READY
-  mark_dirty(skip);
-#endif
 #ifdef MUTANT_READY_OVERWRITTEN
   ready = t;
 #else
@@ -86,8 +89,7 @@ inline note_change(t) {
   do
   :: covering = t;
      if
-     :: seen_ready == 0
-     :: seen_ready != 0 && lane_of(seen_ready) == lane_of(t)
+     :: lane_of(seen_ready) == lane_of(t) && seen_ready < t
      :: else ->
         is_complete(seen_ready);
         if
@@ -103,9 +105,7 @@ inline note_change(t) {
   od;
   atomic { seen_ready = 0; yes = false };
 #endif
-#ifndef MUTANT_DIRTY_BEFORE_READY
-  mark_dirty(skip);
-#endif
+  mark_dirty(skip)
 }
 
 /* Changes its part of the block, on its stream. */
@@ -121,7 +121,9 @@ proctype writer(byte me) {
      if
      :: is_resident(seen) ->
         order_stream(me);
+#ifndef MUTANT_CHANGE_AT_ONCE
         (W & WRITING_BACK) == 0;                                       /* mark_dirty of the use: await_write_back */
+#endif
         d_step { queue[me] ! CHANGE, me, 0; enqueued[me]++; enqueued_changes[me]++ };
         record(me, t);
         note_change(t);
