@@ -30,6 +30,7 @@
  * @mutant NO_VERSION           | pins    | W2_uses_known    | a claim does not change the version
  * @mutant PIN_LEAVES_CLAIM     | pins    | Q1_nothing_left  | a pin leaves the claim
  * @mutant TAKE_WITHOUT_COMPARE | pins    | W2_uses_known    | the take does not look whether the claim still stands
+ * @mutant LOAD_IN_TWO_STEPS    | moves   | L1_one_owner     | who finds the block absent loads it, whoever else does
  * @mutant PROTECT_LEAVES_CLAIM | protect | Q1_nothing_left  | a protection leaves the claim
  * @mutant MOVE_IGNORES_PINS    | moves   | W1_pinned_stays  | a move does not look at the pins
  */
@@ -68,7 +69,7 @@ byte owners;              /* who loads or moves the block */
   check(R1_guarded_stays, kept == 0 && at_claim[e] == 0);    \
   check(W2_uses_known, captured == last_uses)
 
-#define own() check(L1_one_owner, owners == 0); owners++
+#define own() check(L1_one_owner, owners == 0 && !is_resident(W)); owners++
 
 /* evict(), and then a prefetch that brings the block back. */
 proctype evictor(byte e) {

@@ -103,7 +103,7 @@ short W = RESIDENT;
 
 /* ---- loaders and movers ----------------------------------------------------------------------------------- */
 
-#ifdef MUTANT_LOAD_WITHOUT_CLAIMING
+#ifdef MUTANT_LOAD_IN_TWO_STEPS
 #define begin_load(won, ghost) won = is_absent(W); if :: won -> d_step { W = W | LOADING; ghost } :: else fi
 #else
 #define begin_load(won, ghost)                                                          \

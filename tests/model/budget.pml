@@ -3,7 +3,9 @@
  * Invariants, in words:
  *   B1  used + set aside + withheld pages never exceed the arena, at any instant; nor do granted shares.
  *   B2  Every page that is resident, loading, or still in use by the device is counted in `used`.
- *   B3  A request that has evicted enough gets it: the bytes that an evictor freed are its own.
+ *   B3  A load that has evicted enough gets it: the bytes that an evictor freed are its own. (Not so for byte
+ *       reservations and set_vram_budget: evict_for_budget frees, and others may come before the next turn of
+ *       await_budget, which tries again until its deadline.)
  *   Q1  When all is quiet nothing has leaked: pages, budget, charges and shares are those of the resident blocks.
  *
  * Code: budget_word::exchange, take, give (lib/core/budget.hpp); arena::take_free, admit, give, reap, reap_run
@@ -219,7 +221,7 @@ inline evict(own_only, who) {
     :: else -> victim = BLOCKS
     fi;
     if
-    :: victim != BLOCKS -> resident[victim] = false; page = page_of[victim]; page_of[victim] = NO_PAGE
+    :: victim != BLOCKS -> d_step { resident[victim] = false; page = page_of[victim]; page_of[victim] = NO_PAGE }
     :: else -> page = NO_PAGE
     fi
   }

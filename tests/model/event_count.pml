@@ -20,6 +20,7 @@
  * @mutant LOOK_BEFORE_CHANGE | exact | V1_none_missed | the notifier looks for waiters before its change can be seen (release only)
  * @mutant KEY_AFTER_LOOK     | exact | V1_none_missed | the waiter reads the epoch after it looked at the condition
  * @mutant COUNT_AFTER_LOOK   | exact | V1_none_missed | the waiter counts itself after it looked at the condition
+ * @mutant NO_CANCEL          | exact | V2_count       | a waiter that does not have to wait stays counted
  * @mutant WAKE_SAME_EPOCH    | exact | V1_none_missed | the notifier wakes without a new epoch
  */
 #include "invariant.pml"
@@ -54,7 +55,11 @@ proctype waiter(byte w) {
 #endif
 #endif
      if
-     :: seen -> waiters--; break                                       /* cancel */
+     :: seen ->
+#ifndef MUTANT_NO_CANCEL
+        waiters--;                                                     /* cancel */
+#endif
+        break
      :: else ->
         /* FUTEX_WAIT: asleep if the epoch is still the key, in one step with that look. */
         d_step { asleep[w] = epoch == key };

@@ -5,7 +5,7 @@
  *       is in the memory has ended. Kernels end in any order, so the last one recorded may be the first to end.
  *   D2  A kernel finds its bytes: it begins after the copy that brings them has ended, and they stay.
  *   S4  An event is recorded again only when no incomplete ticket names it.
- *   Q1  No one waits for ever, and when all is quiet nobody holds the block.
+ *   Q1  When nothing can happen any more, no one waits and nobody holds the block.
  *
  * Code: begin_use, order_stream, end_use, record_use, note_by_joining (lib/residency/pass_control.cpp); last_uses
  * (lib/core/ticket.hpp); evict (lib/core/claim.hpp), read_fences (lib/residency/victims.hpp); transfers::begin_copying,
@@ -29,6 +29,7 @@
  * @mutant NO_WAIT_FOR_LOAD   | two_streams | D2_bytes_there  | the use's stream does not wait for the load
  * @mutant JOIN_ONE           | join        | D1_no_overwrite | the joined ticket covers one of the two
  * @mutant LANE_SHARED        | lanes       | D1_no_overwrite | two threads record into one lane at once
+ * @mutant PIN_LEAVES_CLAIM   | two_streams | Q1_let_go       | a pin leaves the claim
  * @mutant RING_TOO_SOON      | ring        | S4_ring         | an event is recorded again before it is complete
  */
 #define COPIES USER_STREAMS
@@ -246,6 +247,6 @@ init {
     start(USERS, user(i % USER_STREAMS, (i == 0 -> FIRST_ROUNDS : 1)));
     run evictor()
   }
-  _nr_pr == STREAMS + 1;
-  check(Q1_let_go, (W & (PIN_MASK | CLAIM | LOADING)) == 0)
+  timeout;  /* nothing can happen any more */
+  check(Q1_let_go, _nr_pr == STREAMS + 1 && (W & (PIN_MASK | CLAIM | LOADING)) == 0)
 }

@@ -33,6 +33,7 @@
  * @mutant FINISH_WITHOUT_CHECK  | any      | T5_one_state  | a record is acted on without reading the ledger again
  * @mutant DECIDE_ON_TWO_STATES  | any      | T5_one_state  | the entry is read without reading the ledger again
  * @mutant FOLLOW_BY_STORE       | readers  | T3_shown      | the runtime word follows by a store
+ * @mutant FOLLOW_FORGETS_GUARDS | readers  | R4_guards     | the runtime word follows without the guards that it has
  * @mutant NO_HELP               | progress | cycle         | who meets an unfinished operation waits for its thread
  */
 #include "invariant.pml"
@@ -88,10 +89,15 @@ byte guards[ENTRIES];     /* guards that last */
 #ifdef MUTANT_FOLLOW_BY_STORE
 #define follow_step(i) R[i] = rules(epoch(f_next), kind_in_rules(f_next), r_guards(f_rules)); f_rules = R[i]
 #else
+#ifdef MUTANT_FOLLOW_FORGETS_GUARDS
+#define kept_guards 0
+#else
+#define kept_guards r_guards(f_rules)
+#endif
 #define follow_step(i)                                                                   \
   if                                                                                     \
   :: R[i] == f_rules ->                                                                  \
-     R[i] = rules(epoch(f_next), kind_in_rules(f_next), r_guards(f_rules));              \
+     R[i] = rules(epoch(f_next), kind_in_rules(f_next), kept_guards);                    \
      check(T5_one_state, f_next == decided[i])                                           \
   :: else                                                                                \
   fi;                                                                                    \
@@ -324,7 +330,7 @@ proctype reader() {
     check(T5_one_state, r_epoch(rules) != epoch(decided[0]) || r_kind(rules) == kind_in_rules(decided[0]));
     rules = 0
   };
-  d_step { R[0]--; guards[0]-- }
+  d_step { check(R4_guards, r_guards(R[0]) == guards[0]); R[0]--; guards[0]-- }
 }
 
 init {

@@ -9,8 +9,8 @@ Each model says in its head what there is to run:
 
 safety: assertions and invalid end states. progress: no infinite run either, whoever is stopped where (spin's
 non-progress cycles, with no progress labels and no fairness). Every search is exhaustive, or it is a failure here.
-So is a mutant that passes or is rejected by something else than it says, and a statement that no configuration of
-its model reaches.
+So is a mutant that passes or is rejected by something else than it says, an invariant that rejects no mutant, and a
+statement that no configuration of its model reaches.
 """
 import argparse
 import concurrent.futures
@@ -24,7 +24,7 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-DEPTH = 2_000_000
+DEPTH = 1_000_000
 MEMORY_MB = 3900
 
 
@@ -51,6 +51,18 @@ class Model:
     invariants: list
     configs: list
     mutants: list
+
+
+@dataclasses.dataclass
+class Task:
+    """One search: a configuration of a model, as it is or broken by a mutant."""
+    model: Model
+    config: Config
+    mutant: Mutant = None
+
+    @property
+    def name(self):
+        return f"{self.model.name} {self.mutant.name.lower() if self.mutant else self.config.name}"
 
 
 @dataclasses.dataclass
@@ -93,35 +105,43 @@ def run_in(folder, command, limit_s):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=limit_s, check=False)
 
 
-def search(model, config, mutant, scratch, limit_s):
-    """Builds and runs one search in a folder of its own."""
+def search(task, scratch, limit_s):
     outcome = Outcome()
     folder = pathlib.Path(tempfile.mkdtemp(dir=scratch))
-    flags = config.flags + ([f"-DMUTANT_{mutant.name}"] if mutant else [])
-    kind_flags = {"safety": ["-DSAFETY"], "progress": ["-DNP", "-DNOFAIR"]}[config.kind]
-    built = run_in(folder, ["spin", "-a", *flags, str(model.path)], limit_s)
-    # spin prints warnings about unused names; what counts is that it wrote a verifier without an error.
-    if built.returncode != 0 or "Error" in built.stdout or not (folder / "pan.c").exists():
-        outcome.problem = "spin refuses the model: " + (built.stdout + built.stderr).strip()[-300:]
-        return outcome
-    built = run_in(folder, ["gcc", "-O2", "-w", *kind_flags, f"-DMEMLIM={MEMORY_MB}", "-o", "pan", "pan.c"], limit_s)
-    if built.returncode != 0:
-        outcome.problem = "gcc refuses the verifier: " + built.stderr.strip()[-300:]
-        return outcome
-    began = time.monotonic()
     try:
-        ran = run_in(folder, ["./pan", f"-m{DEPTH}", *(["-l"] if config.kind == "progress" else [])], limit_s)
+        if build(task, folder, limit_s, outcome):
+            run(task, folder, limit_s, outcome)
     except subprocess.TimeoutExpired:
         outcome.problem = f"not exhausted after {limit_s} s"
-        return outcome
-    outcome.seconds = time.monotonic() - began
-    read_output(ran.stdout, outcome)
-    if mutant is None:
-        read_coverage(run_in(folder, ["./pan", "-d"], limit_s).stdout, ran.stdout, outcome)
     for file in folder.iterdir():
         if file.suffix != ".trail":
             file.unlink()
+    judge(task, outcome)
     return outcome
+
+
+def build(task, folder, limit_s, outcome):
+    flags = task.config.flags + ([f"-DMUTANT_{task.mutant.name}"] if task.mutant else [])
+    built = run_in(folder, ["spin", "-a", *flags, str(task.model.path)], limit_s)
+    # spin prints warnings about unused names; what counts is that it wrote a verifier without an error.
+    if built.returncode != 0 or "Error" in built.stdout or not (folder / "pan.c").exists():
+        outcome.problem = "spin refuses the model: " + (built.stdout + built.stderr).strip()[-300:]
+        return False
+    kind_flags = {"safety": ["-DSAFETY"], "progress": ["-DNP", "-DNOFAIR"]}[task.config.kind]
+    optimize = "-O1" if task.mutant else "-O2"  # a mutant is found soon, compiling takes longer
+    built = run_in(folder, ["gcc", optimize, "-w", *kind_flags, f"-DMEMLIM={MEMORY_MB}", "-o", "pan", "pan.c"], limit_s)
+    if built.returncode != 0:
+        outcome.problem = "gcc refuses the verifier: " + built.stderr.strip()[-300:]
+    return built.returncode == 0
+
+
+def run(task, folder, limit_s, outcome):
+    began = time.monotonic()
+    ran = run_in(folder, ["./pan", f"-m{DEPTH}", *(["-l"] if task.config.kind == "progress" else [])], limit_s)
+    outcome.seconds = time.monotonic() - began
+    read_output(ran.stdout, outcome)
+    if task.mutant is None:
+        read_coverage(run_in(folder, ["./pan", "-d"], limit_s).stdout, ran.stdout, outcome)
 
 
 def read_coverage(state_machines, text, outcome):
@@ -177,25 +197,28 @@ def first_error(text):
     return {"invalid end state": "end state", "non-progress cycle": "cycle"}.get(what, what)
 
 
-def judge(model, config, mutant, outcome):
+def judge(task, outcome):
     """Fills in `problem` from what the search found."""
     if outcome.problem:
         return
-    if mutant is None:
+    if task.mutant is None:
         if outcome.found:
             outcome.problem = f"BROKEN: {outcome.found}"
     elif not outcome.found:
         outcome.problem = "PASSES: the check does not see this mutant"
-    elif outcome.found != mutant.rejected_by:
-        outcome.problem = f"rejected by {outcome.found} instead of {mutant.rejected_by}"
+    elif outcome.found != task.mutant.rejected_by:
+        outcome.problem = f"rejected by {outcome.found} instead of {task.mutant.rejected_by}"
 
 
-def never_reached(model, outcomes):
-    """Statements that no configuration reaches: what is behind them would be unchecked."""
-    mine = [o for (name, _, mutant), o in outcomes.items() if name == model.name and mutant is None]
-    if len(mine) != len(model.configs) or any(o.problem for o in mine):
-        return set()
-    return set.intersection(*(o.unreached for o in mine)) - set().union(*(o.reached for o in mine))
+def gaps(model, results):
+    """What a model's configurations and mutants leave unchecked."""
+    rejecting = {mutant.rejected_by for mutant in model.mutants}
+    found = [f"{model.name}: no mutant is rejected by {name}" for name in model.invariants if name not in rejecting]
+    outcomes = [o for task, o in results if task.model is model and task.mutant is None]
+    if len(outcomes) == len(model.configs) and not any(o.problem for o in outcomes):
+        never = set.intersection(*(o.unreached for o in outcomes)) - set().union(*(o.reached for o in outcomes))
+        found += [f"{model.name}: no configuration reaches line {line}: {words}" for line, words in sorted(never)]
+    return found
 
 
 def table(head, rows):
@@ -218,66 +241,54 @@ def main():
     tasks = []
     for model in models:
         configs = {config.name: config for config in model.configs}
-        tasks += [(model, config, None) for config in model.configs]
-        tasks += [(model, configs[mutant.config], mutant) for mutant in model.mutants]
+        tasks += [Task(model, config) for config in model.configs]
+        tasks += [Task(model, configs[mutant.config], mutant) for mutant in model.mutants]
     if arguments.only:
-        tasks = [t for t in tasks if any(arguments.only in name for name in
-                                         (t[0].name, t[1].name if t[2] is None else t[2].name))]
+        tasks = [task for task in tasks if arguments.only.lower() in task.name]
     if not tasks:
         sys.exit(f"nothing is called {arguments.only}")
 
-    outcomes = {}
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pinrail-models-") as temporary:
         scratch = pathlib.Path(arguments.work or temporary)
         scratch.mkdir(parents=True, exist_ok=True)
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-            running = {pool.submit(search, *task, scratch, arguments.limit): task for task in tasks}
+            running = {pool.submit(search, task, scratch, arguments.limit): task for task in tasks}
             for done in concurrent.futures.as_completed(running):
-                model, config, mutant = running[done]
-                outcome = done.result()
-                judge(model, config, mutant, outcome)
-                outcomes[model.name, config.name, mutant.name if mutant else None] = outcome
-                print(f"{model.name} {mutant.name if mutant else config.name}: {outcome.problem or outcome.found or 'holds'}",
-                      file=sys.stderr)
-
-    return report(models, tasks, outcomes, time.monotonic() - began, arguments.json)
+                print(f"{running[done].name}: {done.result().problem or done.result().found or 'holds'}", file=sys.stderr)
+    results = [(task, done.result()) for done, task in running.items()]
+    return report(models, results, time.monotonic() - began, arguments.json)
 
 
-def report(models, tasks, outcomes, seconds, json_file):
-    model_rows, mutant_rows, failures = [], [], 0
-    results = {"models": [], "mutants": [], "unreached": []}
-    for model, config, mutant in tasks:
-        o = outcomes[model.name, config.name, mutant.name if mutant else None]
-        failures += bool(o.problem)
-        numbers = {"states": o.states, "depth": o.depth, "seconds": round(o.seconds, 2), "memory_mb": round(o.memory_mb)}
+def report(models, results, seconds, json_file):
+    problems = sum(bool(o.problem) for _, o in results)
+    model_rows, mutant_rows, entries = [], [], []
+    for task, o in results:
+        config, mutant = task.config, task.mutant
+        entries.append({"model": task.model.name, "config": config.name, "kind": config.kind, "bounds": config.bounds,
+                        "mutant": mutant and mutant.name.lower(), "found": o.found, "problem": o.problem,
+                        "states": o.states, "depth": o.depth, "seconds": round(o.seconds, 2),
+                        "memory_mb": round(o.memory_mb)})
         if mutant is None:
-            checked = ", ".join(i.split("_")[0] for i in model.invariants) + (", progress" if config.kind == "progress" else "")
-            model_rows.append([model.name, config.name, checked, f"{o.states:,}", f"{o.depth:,}", f"{o.seconds:.1f}",
-                               o.problem or "holds", config.bounds])
-            results["models"].append({"model": model.name, "config": config.name, "bounds": config.bounds,
-                                      "invariants": model.invariants, "kind": config.kind, **numbers,
-                                      "result": o.problem or "holds", "ok": not o.problem})
+            checked = [name.split("_")[0] for name in task.model.invariants] + ["progress"] * (config.kind == "progress")
+            model_rows.append([task.model.name, config.name, ", ".join(checked), f"{o.states:,}", f"{o.depth:,}",
+                               f"{o.seconds:.1f}", o.problem or "holds", config.bounds])
         else:
-            mutant_rows.append([model.name, mutant.name.lower(), mutant.text, o.problem or o.found, f"{o.states:,}"])
-            results["mutants"].append({"model": model.name, "config": config.name, "mutant": mutant.name,
-                                       "text": mutant.text, **numbers, "rejected_by": o.found, "problem": o.problem,
-                                       "ok": not o.problem})
+            mutant_rows.append([task.model.name, mutant.name.lower(), mutant.text, o.problem or o.found, f"{o.states:,}"])
     if model_rows:
         print(table(["model", "configuration", "invariants", "states", "depth", "s", "result", "bounds"], model_rows))
     if mutant_rows:
         print("\n" + table(["model", "mutant", "what it breaks", "rejected by", "after states"], mutant_rows))
-    for model in models:
-        for line, words in sorted(never_reached(model, outcomes)):
-            failures += 1
-            results["unreached"].append(f"{model.name}.pml:{line}: {words}")
-            print(f"\nno configuration reaches {model.name}.pml:{line}: {words}")
-    states = sum(o.states for o in outcomes.values())
-    print(f"\n{len(model_rows)} configurations, {len(mutant_rows)} mutants, {states:,} states in {seconds:.0f} s: "
+    unchecked = [gap for model in models for gap in gaps(model, results)]
+    print("".join(f"\n{gap}" for gap in unchecked))
+    failures = problems + len(unchecked)
+    states = sum(o.states for _, o in results)
+    print(f"{len(model_rows)} configurations, {len(mutant_rows)} mutants, {states:,} states in {seconds:.0f} s: "
           f"{failures or 'no'} failure{'s' if failures != 1 else ''}")
     if json_file:
-        results |= {"states": states, "seconds": round(seconds, 1), "failures": failures}
-        pathlib.Path(json_file).write_text(json.dumps(results, indent=2) + "\n")
+        summary = {"searches": entries, "unchecked": unchecked, "states": states, "seconds": round(seconds, 1),
+                   "failures": failures}
+        pathlib.Path(json_file).write_text(json.dumps(summary, indent=2) + "\n")
     return 1 if failures else 0
 
 

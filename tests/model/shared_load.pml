@@ -24,7 +24,7 @@
  * @config two      | safety | -DDEMANDERS=2 -DATTEMPTS=2 -DCLOCKS=2 -DOTHERS=1 -DEVICTORS=1 -DFAILURES=1 -DPREFETCHERS=0 | 2 demanders twice, deadlines, 1 page that others may take, 1 failing copy, an evictor
  * @config three    | safety | -DDEMANDERS=3 -DATTEMPTS=1 -DCLOCKS=0 -DOTHERS=0 -DEVICTORS=1 -DFAILURES=2 -DPREFETCHERS=0 | 3 demanders without deadline, 2 failing copies, an evictor
  * @config prefetch | safety | -DDEMANDERS=2 -DATTEMPTS=1 -DCLOCKS=2 -DOTHERS=1 -DEVICTORS=1 -DFAILURES=2 -DPREFETCHERS=1 | 2 demanders and a prefetch, deadlines, 1 page that others may take, 2 failing copies, an evictor
- * @mutant LOAD_WITHOUT_CLAIMING | two | F1_one_copy     | who finds the block absent loads it, whoever else does
+ * @mutant LOAD_IN_TWO_STEPS     | two | F1_one_copy     | who finds the block absent loads it, whoever else does
  * @mutant WAIT_WITHOUT_PIN      | two | F2_resident     | a demander waits without its pin
  * @mutant FAILURE_NOT_SHARED    | two | F3_one_failure  | who waited for a copy that failed tries again
  * @mutant ABANDON_FIRST         | two | F4_given_back   | the block is absent again before the bytes are given back

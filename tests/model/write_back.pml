@@ -5,7 +5,8 @@
  *   D5  Who takes a block leaves nothing behind: the host has every byte that a use changed, also what a failed
  *       write-back did not write.
  *   D6  A write-back reads no bytes that kernels may be changing (W5).
- *   Q1  No one waits for ever; when all is quiet nobody holds the block.
+ *   S4  An event is recorded again only when no incomplete ticket names it.
+ *   Q1  When nothing can happen any more, no one waits and nobody holds the block.
  *
  * Two uses may change a block at the same time if they change different parts of it; here each user has its part.
  *
@@ -27,6 +28,8 @@
  * @mutant COPY_OUT_AT_ONCE         | again   | D6_not_torn     | the write-back does not wait for the ready ticket
  * @mutant WRITE_BACK_IGNORES_PINS  | again   | D6_not_torn     | a write-back begins while a use may be changing the block
  * @mutant CHANGE_AT_ONCE           | again   | D6_not_torn     | a use changes the block without waiting for a write-back
+ * @mutant RING_TOO_SOON            | again   | S4_ring         | an event is recorded again before it is complete
+ * @mutant PIN_LEAVES_CLAIM         | again   | Q1_let_go       | a pin leaves the claim
  * @mutant EVICTABLE_WHILE_WRITTEN  | again   | D5_nothing_lost | a block may be evicted while it is written back
  * @mutant FAILURE_SEEN_CLEAN       | again   | D5_nothing_lost | a failed write-back ends before the block is dirty again
  */
@@ -205,6 +208,6 @@ init {
     start(EVICTORS, write_backs());
     start(EVICTORS, evictor())
   }
-  _nr_pr == STREAMS + 1;
-  check(Q1_let_go, (W & (PIN_MASK | CLAIM | LOADING | WRITING_BACK)) == 0)
+  timeout;  /* nothing can happen any more */
+  check(Q1_let_go, _nr_pr == STREAMS + 1 && (W & (PIN_MASK | CLAIM | LOADING | WRITING_BACK)) == 0)
 }
