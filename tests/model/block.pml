@@ -5,7 +5,7 @@
  *   W2  Who takes a block knows every use of it that has ended.
  *   R1  Nobody takes a block whose runtime has been guarded since before the claim, nor one that was seen resident
  *       under a guard that lasts.
- *   L1  One thread at a time loads or moves the block.
+ *   L1  One thread at a time loads or moves the block, which is not resident meanwhile.
  *   Q1  When all is quiet no claim, pin, protection or guard is left behind.
  *
  * Code: block_word (lib/core/block_word.hpp), runtime_word::guard, unguard, load (lib/core/runtime_word.hpp),

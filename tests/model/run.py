@@ -18,6 +18,7 @@ import dataclasses
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -237,6 +238,9 @@ def main():
     parser.add_argument("--limit", type=float, default=600, metavar="S", help="seconds for one search (default 600)")
     arguments = parser.parse_args()
 
+    for program in ("spin", "gcc"):
+        if shutil.which(program) is None:
+            sys.exit(f"{program} is not installed")
     models = read_models()
     tasks = []
     for model in models:
