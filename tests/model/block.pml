@@ -152,7 +152,8 @@ proctype pinner() {
   od
 }
 
-/* keep_resident; a look; a use without a pin if the block is there; the end of the guard. */
+/* keep_resident; a look; a use without a pin if the block is there; the end of the guard. Where blocks move there is no
+ * such use: a move keeps the bytes, not their address, and clears the uses. The library pins for every use. */
 proctype guard(byte g) {
   short seen;
   byte rounds, e;
@@ -162,7 +163,7 @@ proctype guard(byte g) {
      d_step { rounds++; R++; guarded = guarded | 1 << g };                                               /* (6) */
      look(seen, kept = kept + (is_resident(seen) -> 1 : 0));                                             /* (7) */
      if
-     :: is_resident(seen) -> last_uses++
+     :: !MOVERS && is_resident(seen) -> last_uses++
      :: else
      fi;
      d_step {

@@ -1,4 +1,4 @@
-/* The budget: loads, reservations, a guest, byte reservations and set_vram_budget, over an arena of three pages.
+/* The budget: loads, reservations, a guest, byte reservations and set_vram_budget, over an arena of two or three pages.
  *
  * Invariants, in words:
  *   B1  used + set aside + withheld pages never exceed the arena, at any instant; nor do granted shares.
