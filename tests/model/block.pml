@@ -62,8 +62,6 @@ byte guarded;             /* a bit for each guard that has begun */
 byte at_claim[EVICTORS];  /* of the guards that had begun at an evictor's claim: those that still last */
 byte owners;              /* who loads or moves the block */
 
-#define note_use() last_uses++
-
 #define check_take(captured)                                 \
   check(W1_pinned_stays, pinned == 0);                       \
   check(R1_guarded_stays, kept == 0 && at_claim[e] == 0);    \

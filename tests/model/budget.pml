@@ -312,7 +312,10 @@ inline load(block) {
 inline grant(entry, pages) {
   d_step {
     if
-    :: granted - share[entry] + pages <= PAGES -> granted = granted - share[entry] + pages; share[entry] = pages; ok = true
+    :: granted - share[entry] + pages <= PAGES ->
+       granted = granted - share[entry] + pages;
+       share[entry] = pages;
+       ok = true
     :: else -> ok = false
     fi;
     check(B1_within_budget, granted <= PAGES && granted == share[0] + share[1] + share[2] + share[3])

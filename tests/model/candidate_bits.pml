@@ -264,8 +264,9 @@ init {
   all_ended;
   d_step {
     for (p : 0 .. POSITIONS - 1) {
-      check(E2_none_lost, !candidate[p] || ((words[p / 2] & bit_of(p)) != 0 && (word_at(1, p / 4) & bit_of(p / 2)) != 0 &&
-                                            (word_at(DEPTH - 1, 0) & bit_of(p >> (DEPTH - 1))) != 0))
+      check(E2_none_lost, !candidate[p] || (words[p / 2] & bit_of(p)) != 0);
+      check(E2_none_lost, !candidate[p] || (word_at(1, p / 4) & bit_of(p / 2)) != 0);
+      check(E2_none_lost, !candidate[p] || (word_at(DEPTH - 1, 0) & bit_of(p >> (DEPTH - 1))) != 0)
     }
   }
 }

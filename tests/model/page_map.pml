@@ -34,7 +34,8 @@ byte owners[PAGES];  /* who has the page: 0, or 1 + the taker */
 byte succeeded;
 
 /* The pages of a word that are in [first, end). */
-#define mask_of(word) ((2 * (word) >= first && 2 * (word) < end) | (2 * (word) + 1 >= first && 2 * (word) + 1 < end) << 1)
+#define is_in(page) ((page) >= first && (page) < end)
+#define mask_of(word) (is_in(2 * (word)) | is_in(2 * (word) + 1) << 1)
 #define last_word ((end - 1) / 2)
 #ifdef MUTANT_MIXED_ORDER
 #define place(word) (me & 1 -> last_word + first / 2 - (word) : (word))

@@ -64,7 +64,12 @@ proctype reader(byte me) {
      enter();
      found = linked;
      check(G2_not_freed, (freed >> found & 1) == 0);
-     d_step { check(G2_not_freed, (freed >> found & 1) == 0); counts[me * 2 + my_phase]--; inside[me] = false; before[me] = false };
+     d_step {
+       check(G2_not_freed, (freed >> found & 1) == 0);
+       counts[me * 2 + my_phase]--;                                    /* leave */
+       inside[me] = false;
+       before[me] = false
+     };
      atomic { my_phase = 0; found = 0 }
   od
 }

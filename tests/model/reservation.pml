@@ -216,7 +216,8 @@ inline change() {
   :: c = C;                                                                                             /* (13) */
 #ifdef MUTANT_NO_HELP
      do
-     :: operation(c) == 0 || r_epoch(R[record_index[operation(c)]]) >= epoch(record_next[operation(c)]) || C != c -> break
+     :: operation(c) == 0 || C != c -> break
+     :: operation(c) != 0 && r_epoch(R[record_index[operation(c)]]) >= epoch(record_next[operation(c)]) -> break
      :: else
      od;
 #else
@@ -314,7 +315,8 @@ proctype changer(byte left; byte role) {
           fi
        :: else -> check(R4_guards, call != LEAVE)
        fi;
-       c = 0; now = 0; next = 0; call = 0; wanted = 0; index = 0; handle = 0; mine = 0; others = 0; same = false; done = false
+       c = 0; now = 0; next = 0; call = 0; wanted = 0; index = 0; handle = 0; mine = 0; others = 0;
+       same = false; done = false
      }
   od
 }

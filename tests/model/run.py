@@ -182,7 +182,8 @@ def read_output(text, outcome):
     outcome.found = first_error(text)
     if outcome.found:
         return
-    truncated = [sign for sign in ("Search not completed", "max search depth too small", "out of memory") if sign in text]
+    signs = ("Search not completed", "max search depth too small", "out of memory")
+    truncated = [sign for sign in signs if sign in text]
     if errors != 0 or truncated or "Full statespace search" not in text:
         outcome.problem = "not exhausted: " + (", ".join(truncated) or "not a full search")
 
@@ -259,7 +260,8 @@ def main():
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             running = {pool.submit(search, task, scratch, arguments.limit): task for task in tasks}
             for done in concurrent.futures.as_completed(running):
-                print(f"{running[done].name}: {done.result().problem or done.result().found or 'holds'}", file=sys.stderr)
+                outcome = done.result()
+                print(f"{running[done].name}: {outcome.problem or outcome.found or 'holds'}", file=sys.stderr)
     results = [(task, done.result()) for done, task in running.items()]
     return report(models, results, time.monotonic() - began, arguments.json)
 
@@ -274,11 +276,14 @@ def report(models, results, seconds, json_file):
                         "states": o.states, "depth": o.depth, "seconds": round(o.seconds, 2),
                         "memory_mb": round(o.memory_mb)})
         if mutant is None:
-            checked = [name.split("_")[0] for name in task.model.invariants] + ["progress"] * (config.kind == "progress")
+            checked = [name.split("_")[0] for name in task.model.invariants]
+            if config.kind == "progress":
+                checked.append("progress")
             model_rows.append([task.model.name, config.name, ", ".join(checked), f"{o.states:,}", f"{o.depth:,}",
                                f"{o.seconds:.1f}", o.problem or "holds", config.bounds])
         else:
-            mutant_rows.append([task.model.name, mutant.name.lower(), mutant.text, o.problem or o.found, f"{o.states:,}"])
+            mutant_rows.append([task.model.name, mutant.name.lower(), mutant.text, o.problem or o.found,
+                                f"{o.states:,}"])
     if model_rows:
         print(table(["model", "configuration", "invariants", "states", "depth", "s", "result", "bounds"], model_rows))
     if mutant_rows:

@@ -28,7 +28,6 @@ byte events[ALL_LANES * RING]; /* where an event was last recorded in its stream
 #define ticket_of(lane, sequence) ((lane) << 3 | (sequence))
 #define lane_of(t) ((t) >> 3)
 #define sequence_of(t) ((t) & 7)
-#define stream_of(t) ((t) >> 3 / LANES)
 #define event_of(lane, sequence) events[(lane) * RING + (sequence) % RING]
 #define event_is_complete(t) (executed[lane_of(t) / LANES] >= event_of(lane_of(t), sequence_of(t)))
 
@@ -42,7 +41,13 @@ inline is_complete(t) {
   :: else ->
      yes = event_is_complete(t);
      if
-     :: yes -> d_step { if :: completed[lane_of(t)] < sequence_of(t) -> completed[lane_of(t)] = sequence_of(t) :: else fi }
+     :: yes ->
+        d_step {
+          if
+          :: completed[lane_of(t)] < sequence_of(t) -> completed[lane_of(t)] = sequence_of(t)
+          :: else
+          fi
+        }
      :: else
      fi
   fi

@@ -1,7 +1,7 @@
 /* Uses that change a block, on several streams; its write-back; its eviction.
  *
  * Invariants, in words:
- *   D4  A use that begins after a use that changed the block has ended finds the changed bytes, whatever stream it is on.
+ *   D4  A use that begins after a use that changed the block has ended finds the changed bytes, on whatever stream.
  *   D5  Who takes a block leaves nothing behind: the host has every byte that a use changed, also what a failed
  *       write-back did not write.
  *   D6  A write-back reads no bytes that kernels may be changing (W5).
