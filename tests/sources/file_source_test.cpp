@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "allocation_counter.hpp"
 #include "pinrail/model.hpp"
 #include "random_model.hpp"
 #include "reading.hpp"
+#include "support/allocation_counter.hpp"
 #include "temp_folder.hpp"
 
 namespace pinrail::test {

@@ -6,7 +6,6 @@
 
 #include <cstring>
 #include <deque>
-#include <functional>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -19,6 +18,7 @@
 #include "pinrail/emulated.hpp"
 #include "pinrail/pinrail.hpp"
 #include "support/host_model.hpp"
+#include "support/threads.hpp"
 
 namespace pinrail::test {
 
@@ -133,28 +133,6 @@ class rig {
   std::deque<host_model> models_;
   std::optional<scheduler> scheduler_;
 };
-
-/// Runs `work(i)` on `count` threads at once and passes on what they throw.
-inline void on_threads(int count, const std::function<void(int)>& work) {
-  std::vector<std::thread> threads;
-  std::vector<std::exception_ptr> failures(static_cast<std::size_t>(count));
-  std::promise<void> start;
-  std::shared_future<void> started = start.get_future().share();
-  for (int i = 0; i < count; ++i) {
-    threads.emplace_back([&, i, started] {
-      started.wait();
-      try {
-        work(i);
-      } catch (...) {
-        failures[static_cast<std::size_t>(i)] = std::current_exception();
-      }
-    });
-  }
-  start.set_value();
-  for (std::thread& t : threads) t.join();
-  for (const auto& f : failures)
-    if (f) std::rethrow_exception(f);
-}
 
 /// The code of the error that `call` throws; errc::none if it throws none.
 template <class Call>
