@@ -4,7 +4,8 @@
 // would reach last. Runtimes with live passes are compared by time x bytes, where the time is the distance to
 // the nearest live cursor times that pass's measured pace.
 //
-// Per pass and size class the best victim is the first acceptable candidate bit behind the cursor (walk.hpp).
+// Per pass and size class the best victim is the first acceptable candidate bit behind the cursor (walk.hpp). In
+// lists, and where sizes share a class, the search goes on while a larger block that is needed sooner can still win.
 // With several forward passes that is exact: between two cursors the nearest-cursor distance grows with the
 // position, so the best block of each gap is the last before a cursor. With mixed headings it is a heuristic.
 // Blocks in no list of a listed pass count as farthest. Data-dependent passes give no distance: their blocks
@@ -150,15 +151,20 @@ class selection {
     for (const auto& c : blocks.bits().classes()) {
       farthest_first<A> order(*c.members, w);
       for (std::uint32_t p = order.next(); p != bitset<A>::none; p = order.next())
-        if (offer(runtime, blocks, p)) break;
+        if (settles(runtime, blocks, p, c.largest_pages)) break;
     }
   }
 
   void consider_list(std::uint32_t runtime, runtime_blocks<A>& blocks, const pass_view& v) noexcept {
+    std::uint64_t largest_pages = 0;
     for (const auto& c : blocks.bits().classes()) {
+      if (c.members->next(0, blocks.size()) == bitset<A>::none) continue;
+      largest_pages = c.largest_pages;
+      if (v.list->contains_all()) continue;
       farthest_first<A> order(*c.members, blocks.parked());
-      for (std::uint32_t p = order.next(); p != bitset<A>::none; p = order.next())
-        if (!v.list->contains(p) && offer(runtime, blocks, p)) break;
+      for (std::uint32_t p = order.next(); p != bitset<A>::none; p = order.next()) {
+        if (!v.list->contains(p) && settles(runtime, blocks, p, largest_pages)) break;
+      }
     }
     // Behind the cursor, the place just passed is the farthest, unless its block comes again sooner: then it is
     // met again at that occurrence.
@@ -166,7 +172,7 @@ class selection {
     for (std::uint32_t back = 1; back <= length; ++back) {
       const std::uint32_t p = v.list->block_at(v.cursor.done % length + length - back);
       if (v.list->distance(p, v.cursor.done % length) != length - back) continue;
-      if (offer(runtime, blocks, p)) return;
+      if (settles(runtime, blocks, p, largest_pages)) return;
     }
   }
 
@@ -184,26 +190,47 @@ class selection {
         }
         from = p + 1;
         if (blocks.take_reference(p)) continue;
-        if (!offer(runtime, blocks, p)) continue;
+        if (offer(runtime, blocks, p) != offered::accepted) continue;
         blocks.move_hand(from);
         break;
       }
     }
   }
 
-  /// Keeps the block if it is the best so far. True if it was a possible victim.
-  bool offer(std::uint32_t runtime, runtime_blocks<A>& blocks, std::uint32_t position) noexcept {
+  enum class offered : std::uint8_t {
+    accepted,
+    passed_over,  ///< pinned, protected, dirty, or gone
+    too_soon,     ///< in a near window, or needed before `later_than_ns`
+  };
+
+  /// Offers a block of a search by falling distance. True if none of those to come, of up to so many pages each, can
+  /// be better.
+  bool settles(std::uint32_t runtime, runtime_blocks<A>& blocks, std::uint32_t position,
+               std::uint64_t largest_pages) noexcept {
+    switch (offer(runtime, blocks, position)) {
+      case offered::passed_over: return false;
+      case offered::too_soon: return views_ == 1;  // those to come are needed sooner still, unless by another pass
+      case offered::accepted: break;
+    }
+    if (blocks.pages(position) >= largest_pages) return true;
+    score bound = *worth_of(blocks, position);
+    bound.value = bound.value / static_cast<double>(blocks.pages(position)) * static_cast<double>(largest_pages);
+    return !(best_->worth < bound);
+  }
+
+  /// Keeps the block if it is the best so far.
+  offered offer(std::uint32_t runtime, runtime_blocks<A>& blocks, std::uint32_t position) noexcept {
     const block_bits w = blocks.at(position).word.load();
     if (!w.candidate()) {
       if (blocks.bits().test(position)) blocks.withdraw(position);
-      return false;
+      return offered::passed_over;
     }
-    if (!w.evictable() && !(w.dirty() && w.pins() == 0)) return false;
+    if (!w.evictable() && !(w.dirty() && w.pins() == 0)) return offered::passed_over;
     const auto worth = worth_of(blocks, position);
-    if (!worth) return false;
+    if (!worth) return offered::too_soon;
     auto& kept = w.evictable() ? best_ : best_dirty_;
     if (!kept || kept->worth < *worth) kept = victim{runtime, position, blocks.pages(position), *worth};
-    return w.evictable();
+    return w.evictable() ? offered::accepted : offered::passed_over;
   }
 
   selection_limits limits_;

@@ -98,6 +98,7 @@ class list_order {
   list_order(std::vector<std::uint32_t> blocks, std::uint32_t runtime_length)
       : blocks_(std::move(blocks)), begin_(runtime_length + 1, 0) {
     for (const std::uint32_t b : blocks_) ++begin_[b + 1];
+    contains_all_ = std::find(begin_.begin() + 1, begin_.end(), 0u) == begin_.end();
     for (std::uint32_t b = 0; b < runtime_length; ++b) begin_[b + 1] += begin_[b];
     places_.resize(blocks_.size());
     std::vector<std::uint32_t> at(begin_.begin(), begin_.end() - 1);
@@ -107,6 +108,8 @@ class list_order {
   [[nodiscard]] std::uint32_t length() const noexcept { return static_cast<std::uint32_t>(blocks_.size()); }
   [[nodiscard]] std::uint32_t block_at(std::uint32_t place) const noexcept { return blocks_[place % length()]; }
   [[nodiscard]] bool contains(std::uint32_t block) const noexcept { return begin_[block] != begin_[block + 1]; }
+  /// Does every block of the runtime come?
+  [[nodiscard]] bool contains_all() const noexcept { return contains_all_; }
 
   /// Uses before `block` is needed, with `done` places of the list behind; the list repeats. The block must be
   /// in the list.
@@ -121,6 +124,7 @@ class list_order {
   std::vector<std::uint32_t> blocks_;
   std::vector<std::uint32_t> begin_;   // places_ of block b: [begin_[b], begin_[b + 1])
   std::vector<std::uint32_t> places_;  // rising within a block
+  bool contains_all_ = false;
 };
 
 }  // namespace pinrail::core

@@ -142,20 +142,24 @@ TEST(list_order, distance_is_the_number_of_uses_before_a_block_comes_again) {
     ASSERT_EQ(list.length(), blocks.size());
     for (std::uint32_t place = 0; place < 2 * blocks.size(); ++place)
       ASSERT_EQ(list.block_at(place), blocks[place % blocks.size()]);
+    bool all_listed = true;
     for (std::uint32_t b = 0; b < runtime_length; ++b) {
       const bool listed = std::find(blocks.begin(), blocks.end(), b) != blocks.end();
       ASSERT_EQ(list.contains(b), listed);
+      all_listed = all_listed && listed;
       if (!listed) continue;
       for (std::uint32_t done = 0; done < blocks.size(); ++done)
         ASSERT_EQ(list.distance(b, done), count_in_list(blocks, b, done)) << "block " << b << ", done " << done;
       ASSERT_EQ(list.distance(b, list.length()), list.distance(b, 0)) << "at the end of the list";
     }
+    ASSERT_EQ(list.contains_all(), all_listed);
   }
 }
 
 TEST(list_order, an_empty_list_contains_nothing) {
   const core::list_order list({}, 3);
   EXPECT_EQ(list.length(), 0u);
+  EXPECT_FALSE(list.contains_all());
   for (std::uint32_t b = 0; b < 3; ++b) EXPECT_FALSE(list.contains(b));
 }
 
