@@ -1,14 +1,15 @@
 // R, the runtime word: who forbids the eviction of a runtime's blocks. One per runtime, on its own cache line.
 //
 //   bits 0-23    guards      keep_resident guards of the whole runtime
-//   bits 24-33   primary     1 while the runtime is reserved primary
-//   bits 34-43   secondary   1 while it is reserved secondary
-//   bits 44-63   epoch       the low bits of the reservation entry's epoch (see reservation_table.hpp)
+//   bit  24      primary     the runtime is reserved primary
+//   bit  25      secondary   it is reserved secondary
+//   bits 36-63   epoch       of the reservation entry (see reservation_table.hpp), all its bits: a thread that would
+//                            set what an old epoch said has slept too long here when it has there
 //
 // Invariants:
 //   R1  guards > 0: no one, the runtime itself included, takes a block of the runtime.
-//   R2  primary > 0: no other runtime takes one.
-//   R3  secondary > 0: another runtime takes one only for a demand load that found no other victim.
+//   R2  primary: no other runtime takes one.
+//   R3  secondary: another runtime takes one only for a demand load that found no other victim.
 //
 // An evictor reads R after its claim and before its take (steps 5 and 6 in atomic.hpp): a guard that returned
 // before that read is seen, and the claim is given up.
@@ -34,12 +35,10 @@ class runtime_bits {
   static constexpr std::uint64_t one_guard = 1;
   static constexpr std::uint64_t guard_mask = (std::uint64_t{1} << 24) - 1;
   static constexpr std::uint64_t too_many_guards = std::uint64_t{1} << 23;
-  static constexpr std::uint64_t one_primary = std::uint64_t{1} << 24;
-  static constexpr std::uint64_t primary_mask = std::uint64_t{0x3ff} << 24;
-  static constexpr std::uint64_t one_secondary = std::uint64_t{1} << 34;
-  static constexpr std::uint64_t secondary_mask = std::uint64_t{0x3ff} << 34;
-  static constexpr unsigned epoch_shift = 44;
-  static constexpr std::uint64_t epoch_mask = (std::uint64_t{1} << 20) - 1;
+  static constexpr std::uint64_t primary_bit = std::uint64_t{1} << 24;
+  static constexpr std::uint64_t secondary_bit = std::uint64_t{1} << 25;
+  static constexpr unsigned epoch_shift = 36;
+  static constexpr std::uint64_t epoch_mask = (std::uint64_t{1} << 28) - 1;
 
   constexpr runtime_bits() = default;
   constexpr explicit runtime_bits(std::uint64_t packed) noexcept : packed_(packed) {}
@@ -48,8 +47,8 @@ class runtime_bits {
   [[nodiscard]] constexpr std::uint32_t guards() const noexcept {
     return static_cast<std::uint32_t>(packed_ & guard_mask);
   }
-  [[nodiscard]] constexpr bool primary() const noexcept { return packed_ & primary_mask; }
-  [[nodiscard]] constexpr bool secondary() const noexcept { return packed_ & secondary_mask; }
+  [[nodiscard]] constexpr bool primary() const noexcept { return packed_ & primary_bit; }
+  [[nodiscard]] constexpr bool secondary() const noexcept { return packed_ & secondary_bit; }
   [[nodiscard]] constexpr std::uint64_t epoch() const noexcept { return packed_ >> epoch_shift; }
 
   [[nodiscard]] constexpr bool forbids(requester who) const noexcept {
@@ -83,8 +82,8 @@ class runtime_word {
     const std::uint64_t before = (epoch - 1) & bits::epoch_mask;
     std::uint64_t seen = word_.load(order::read_rules);
     while (is_broken<A>(mutant::rules_follow_any_epoch) || bits(seen).epoch() == before) {
-      const std::uint64_t next = (seen & bits::guard_mask) | (primary ? bits::one_primary : 0) |
-                                 (secondary ? bits::one_secondary : 0) |
+      const std::uint64_t next = (seen & bits::guard_mask) | (primary ? bits::primary_bit : 0) |
+                                 (secondary ? bits::secondary_bit : 0) |
                                  (epoch & bits::epoch_mask) << bits::epoch_shift;
       if constexpr (is_broken<A>(mutant::rules_lose_guards)) return word_.store(next, order::guard);
       if (word_.compare_exchange_weak(seen, next, order::guard, order::read_rules)) return;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/reservation_table.hpp"
 #include "support/interrupted_atomics.hpp"
 #include "support/settable_atomics.hpp"
 #include "support/threads.hpp"
@@ -109,23 +110,29 @@ TEST(runtime_word, keeps_the_guards_when_it_follows) {
   }
 }
 
-TEST(runtime_word, epochs_wrap_after_2_to_the_20_and_the_entries_own_are_longer) {
-  constexpr std::uint64_t last = (std::uint64_t{1} << 20) - 1;
+TEST(runtime_word, epochs_wrap_after_2_to_the_28_as_those_of_the_entries_do) {
+  constexpr std::uint64_t last = core::reservation::epoch_mask;
   settable_word w;
   ASSERT_TRUE(w.guard());
-  ASSERT_EQ(settable_atomics::replace<std::uint64_t>(w.load().packed(), 1 | last << 44), 1);
-  w.follow(true, false, last + 1);
-  EXPECT_EQ(w.load().epoch(), 0u);
-  EXPECT_TRUE(w.load().primary());
-  w.follow(false, true, (last + 1) * 7 + 1);
-  EXPECT_EQ(w.load().epoch(), 1u) << "only the low bits count";
-  EXPECT_TRUE(w.load().secondary());
-  EXPECT_EQ(w.load().guards(), 1u);
-  // The entry's epoch wraps from 2^28 - 1 to 0.
-  ASSERT_EQ(settable_atomics::replace<std::uint64_t>(w.load().packed(), last << 44), 1);
+  ASSERT_EQ(settable_atomics::replace<std::uint64_t>(w.load().packed(), 1 | last << 36), 1);
+  ASSERT_EQ(w.load().epoch(), last);
   w.follow(true, false, 0);
   EXPECT_EQ(w.load().epoch(), 0u);
   EXPECT_TRUE(w.load().primary());
+  w.follow(false, true, 1);
+  EXPECT_EQ(w.load().epoch(), 1u);
+  EXPECT_TRUE(w.load().secondary());
+  EXPECT_EQ(w.load().guards(), 1u);
+}
+
+TEST(runtime_word, a_follower_that_slept_for_any_power_of_two_of_epochs_sets_nothing) {
+  for (unsigned bit = 0; bit < 28; ++bit) {
+    settable_word w;
+    const std::uint64_t now = (std::uint64_t{1} << bit) << 36;
+    ASSERT_EQ(settable_atomics::replace<std::uint64_t>(0, now), 1);
+    w.follow(true, false, 1);
+    EXPECT_EQ(w.load().packed(), now) << "2^" << bit << " epochs later";
+  }
 }
 
 // ---- interrupted, and threads -----------------------------------------------------------------------------------
