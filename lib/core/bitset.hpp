@@ -2,18 +2,19 @@
 // a few loads at any size.
 //
 // The bits are hints. Invariant E1: a position whose last change was a `set` is found by every search that
-// begins once that `set` and every `clear` that overlapped it have returned. Superfluous bits may be found; who
-// finds one clears it. To clear: `clear`, then look at the truth again, and `set` if it changed (pair 10 -> 11).
-// Until an overlapping `clear` returns it may hide its neighbours under one summary bit, so who must not miss a
-// member (a demand load about to report "no victim") walks the blocks themselves once.
+// begins once that `set` has returned, and every `clear` that overlapped it, or overlapped such a `clear` in turn.
+// Superfluous bits may be found; who finds one clears it. To clear: `clear`, then look at the truth again, and
+// `set` if it changed (pair 10 -> 11). Until those clears return they may hide the neighbours under one summary
+// bit, so who must not miss a member (a demand load about to report "no victim") walks the blocks themselves once.
 //
 // The same holds between levels: a summary bit says "some bit below". `clear` empties a summary bit only after
 // the word below was seen empty, then looks at that word again. `set` reads the summary back and sets it if it
 // is missing. Both sides write one word and then read the other, so all four are seq_cst: one of them sees the
 // other's write. A `set` doesn't trust an earlier setter to have done the summary: that thread may be stopped.
 //
-// Progress: set and clear are wait-free (one read-modify-write per level, at most four). Searches are wait-free:
-// they may step over stale summary bits, of which there are never more than concurrent clears.
+// Progress: set and clear are wait-free (at most two read-modify-writes per level; four levels hold 2^24
+// positions). Searches are wait-free: they may step over stale summary bits, of which there are never more than
+// concurrent clears.
 #pragma once
 
 #include <array>
