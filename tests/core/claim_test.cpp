@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <vector>
 
 #include "support/interrupted_atomics.hpp"
 #include "support/threads.hpp"
@@ -27,11 +28,12 @@ struct resident_block {
     EXPECT_TRUE(word.begin_load());
     word.publish();
   }
-  eviction evict_by(requester who = requester::other, const std::function<void()>& in_between = [] {}) {
-    return evict(word, rules, who, [&] {
-      ++captures;
-      in_between();
-    });
+  eviction evict_by(requester who = requester::other) {
+    return evict(word, rules, who, [&] { ++captures; });
+  }
+  /// Something else happens between the read of the rules and the end.
+  eviction evict_around(const std::function<void()>& in_between) {
+    return evict(word, rules, requester::other, in_between);
   }
 };
 
@@ -100,7 +102,7 @@ TEST(claim, what_touches_the_block_before_the_end_keeps_it) {
   };
   for (const auto& touch : touches) {
     resident_block b;
-    EXPECT_EQ(b.evict_by(requester::other, [&] { touch(b); }), eviction::busy);
+    EXPECT_EQ(b.evict_around([&] { touch(b); }), eviction::busy);
     EXPECT_TRUE(b.word.load().resident());
     EXPECT_FALSE(b.word.load().claimed());
   }
@@ -108,41 +110,44 @@ TEST(claim, what_touches_the_block_before_the_end_keeps_it) {
 
 TEST(claim, a_guard_after_the_rules_were_read_comes_too_late_and_sees_the_block_go) {
   resident_block b;
-  EXPECT_EQ(b.evict_by(requester::other, [&] { EXPECT_TRUE(b.rules.guard()); }), eviction::done)
-      << "it took effect when it read the rules";
+  EXPECT_EQ(b.evict_around([&] { (void)b.rules.guard(); }), eviction::done) << "it took effect when it read the rules";
   EXPECT_FALSE(b.word.seen_resident());
 }
 
 TEST(claim, what_is_seen_under_a_guard_stays_however_late_the_guard_came) {
   resident_block b;
-  EXPECT_EQ(b.evict_by(requester::other, [&] {
-    EXPECT_TRUE(b.rules.guard());
-    EXPECT_TRUE(b.word.seen_resident());
-  }), eviction::busy);
+  bool seen = false;
+  EXPECT_EQ(b.evict_around([&] { seen = b.rules.guard() && b.word.seen_resident(); }), eviction::busy);
+  EXPECT_TRUE(seen);
   EXPECT_TRUE(b.word.load().resident());
 }
 
-TEST(claim, an_eviction_within_another_takes_the_block_once) {
+TEST(claim, an_eviction_within_another_finds_the_block_claimed) {
   resident_block b;
   eviction inner{};
-  EXPECT_EQ(b.evict_by(requester::other, [&] { inner = evict(b.word, b.rules, requester::other, [] {}); }), eviction::done);
-  EXPECT_EQ(inner, eviction::busy) << "claimed by the outer one";
+  EXPECT_EQ(b.evict_around([&] { inner = b.evict_by(); }), eviction::done);
+  EXPECT_EQ(inner, eviction::busy);
+}
 
-  resident_block looked_at;
-  EXPECT_EQ(looked_at.evict_by(requester::other, [&] {
-    EXPECT_TRUE(looked_at.word.seen_resident());
-    inner = evict(looked_at.word, looked_at.rules, requester::other, [] {});
-  }), eviction::busy);
+TEST(claim, an_eviction_whose_claim_was_taken_away_leaves_the_block_to_another) {
+  resident_block b;
+  eviction inner{};
+  const auto look_and_evict = [&] {
+    EXPECT_TRUE(b.word.seen_resident());
+    inner = b.evict_by();
+  };
+  EXPECT_EQ(b.evict_around(look_and_evict), eviction::busy);
   EXPECT_EQ(inner, eviction::done);
 }
 
 TEST(claim, an_eviction_leaves_the_claim_of_another_alone) {
   resident_block b;
-  EXPECT_EQ(b.evict_by(requester::other, [&] {
+  const auto look_and_claim = [&] {
     EXPECT_TRUE(b.word.seen_resident());
     block_bits others = b.word.load();
     EXPECT_TRUE(b.word.claim(others));
-  }), eviction::busy);
+  };
+  EXPECT_EQ(b.evict_around(look_and_claim), eviction::busy);
   EXPECT_TRUE(b.word.load().claimed());
 }
 

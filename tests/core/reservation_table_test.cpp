@@ -141,7 +141,8 @@ template <class Table>
 }
 
 TEST(reservation, comes_back_as_it_was_packed) {
-  for (const auto kind : {holder::none, holder::primary, holder::secondary, holder::guest, holder::bytes, holder::withheld})
+  using enum holder;
+  for (const auto kind : {none, primary, secondary, guest, bytes, withheld})
     for (const std::uint64_t share : {0u, 1u, (1u << 21) - 1})
       for (const std::uint32_t guests : {0u, 1u, (1u << 12) - 1})
         for (const std::uint32_t epoch : {0u, 1u, (1u << 28) - 1}) {
@@ -271,7 +272,7 @@ TEST(reservation_table, epochs_wrap_after_2_to_the_28) {
   const auto rules = t.rules(1).load().packed();
   const reservation aged{.share_pages = 60, .kind = holder::primary, .epoch = last};
   ASSERT_GE(settable_atomics::replace(now.pack(), aged.pack()), 1);
-  ASSERT_EQ(settable_atomics::replace(rules, rules | core::runtime_bits::epoch_mask << core::runtime_bits::epoch_shift), 1);
+  ASSERT_EQ(settable_atomics::replace(rules, rules | std::uint64_t{last} << core::runtime_bits::epoch_shift), 1);
   ASSERT_EQ(t.read(1), aged);
 
   now = t.reserve(1, holder::secondary, 70, 70).now;
@@ -393,7 +394,8 @@ TEST(reservation_table, the_shares_of_threads_never_exceed_the_capacity) {
     for (int n = 0; n < 5'000; ++n) {
       const std::uint64_t least = random() % 60;
       const bool guest = random() % 2;
-      const ruling r = guest ? t.enter_guest(index, least, least + 20) : t.reserve(index, holder::primary, least, least + 20);
+      const ruling r =
+          guest ? t.enter_guest(index, least, least + 20) : t.reserve(index, holder::primary, least, least + 20);
       ASSERT_LE(t.granted_pages(), capacity);
       if (r.what == verdict::shortage) {
         ASSERT_LT(r.free_pages, least);

@@ -198,8 +198,8 @@ void randomize_blocks(test_runtime& r, std::mt19937_64& random) {
 heading some_heading(std::mt19937_64& random) { return random() % 2 ? heading::reverse : heading::forward; }
 
 pass some_pass(std::mt19937_64& random, pass_kind kind, std::uint32_t length, heading now, heading next) {
-  pass p{.cursor = cursor(kind, static_cast<std::uint32_t>(random() % (length + 1)), now, next), .pace_ns = random() % 9,
-         .list = {}};
+  pass p{.cursor = cursor(kind, 0, now, next), .pace_ns = random() % 9, .list = {}};
+  p.cursor.done = static_cast<std::uint32_t>(random() % (length + 1));
   p.cursor.window = random() % 2 ? 0 : static_cast<std::uint8_t>(random() % (length + 2));
   p.cursor.waiting = random() % 4 == 0;
   if (kind == pass_kind::listed) {
@@ -242,7 +242,8 @@ test_runtime some_runtime(std::mt19937_64& random, scene what, std::uint64_t dis
 }
 
 selection_limits some_limits(std::mt19937_64& random) {
-  return {.later_than_ns = random() % 2 ? 0.0 : static_cast<double>(random() % 200), .waiting_windows = random() % 2 == 0};
+  const auto later_than = random() % 2 ? 0 : random() % 200;
+  return {.later_than_ns = static_cast<double>(later_than), .waiting_windows = random() % 2 == 0};
 }
 
 void expect_exact(std::mt19937_64& random, const std::vector<scene>& scenes, std::uint64_t distinct_sizes) {
@@ -405,9 +406,10 @@ TEST(selection, withdraws_superfluous_bits_that_it_meets) {
 }
 
 TEST(selection, an_empty_runtime_offers_nothing) {
+  using enum heading;
   test_runtime none({});
   EXPECT_FALSE(choose(none));
-  none.open({.cursor = cursor(pass_kind::data_dependent, 0, heading::forward, heading::forward), .pace_ns = 1, .list = {}});
+  none.open({.cursor = cursor(pass_kind::data_dependent, 0, forward, forward), .pace_ns = 1, .list = {}});
   EXPECT_FALSE(choose(none));
 }
 
