@@ -108,9 +108,9 @@ TEST_P(bitset_of_size, is_empty_at_first_and_after_all_were_cleared) {
 }
 
 TEST(bitset, of_no_positions_finds_nothing) {
-  const bits none(0);
-  EXPECT_EQ(none.next(0, 0), bits::none);
-  EXPECT_EQ(none.previous(0, 0), bits::none);
+  const interrupted_bits none(0);
+  EXPECT_EQ(none.next(0, 0), interrupted_bits::none);
+  EXPECT_EQ(none.previous(0, 0), interrupted_bits::none);
 }
 
 // ---- progress ---------------------------------------------------------------------------------------------------

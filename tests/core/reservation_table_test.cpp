@@ -367,7 +367,7 @@ void expect_some_order(const std::vector<operation>& before, const std::array<op
 
 TEST(reservation_table, is_linear_wherever_changes_are_interrupted_by_others) {
   std::mt19937_64 random(run_seed());
-  for (int i = 0; i < 400 && !HasFailure(); ++i) {
+  for (int i = 0; i < 250 && !HasFailure(); ++i) {
     std::vector<operation> before(random() % 4);
     for (auto& o : before) o = some_operation(random, some_index(random, few), small_capacity);
     const std::uint32_t shared = some_index(random, few);
