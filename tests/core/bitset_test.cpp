@@ -131,6 +131,14 @@ TEST(bitset, set_and_clear_take_a_few_steps_a_level) {
   EXPECT_EQ(b.next(0, b.size()), interrupted_bits::none);
 }
 
+TEST(bitset, clears_leave_no_summary_to_step_over) {
+  interrupted_bits b(1'000'000);
+  for (std::uint32_t p = 0; p < b.size(); p += 50) b.set(p);
+  for (std::uint32_t p = 0; p < b.size(); p += 50) b.clear(p);
+  EXPECT_LE(steps_of([&] { EXPECT_EQ(b.next(0, b.size()), interrupted_bits::none); }), 4);
+  EXPECT_LE(steps_of([&] { EXPECT_EQ(b.previous(b.size(), 0), interrupted_bits::none); }), 4);
+}
+
 // ---- interrupted ------------------------------------------------------------------------------------------------
 
 struct change {
@@ -185,28 +193,51 @@ TEST(bitset, no_member_is_lost_wherever_a_change_is_interrupted_by_another) {
   EXPECT_TRUE(HasFailure() || tried > 10'000) << tried;
 }
 
+/// Calls `attempt(first, second, third)` for every clear of one member, and any two changes.
+template <class Attempt>
+void for_all_threes(Attempt&& attempt) {
+  for (const std::uint32_t member : places)
+    for (const change& second : all_changes())
+      for (const change& third : all_changes())
+        if (!testing::Test::HasFailure()) attempt(change{false, member}, second, third);
+}
+
 TEST(bitset, no_member_is_lost_when_the_interruption_is_interrupted_too) {
-  const auto try_all_three = [](const change& first, const change& second, const change& third) {
+  for_all_threes([](const change& first, const change& second, const change& third) {
     at_every_step([&](int step) {
       bool met = false;
       at_every_step([&](int inner) {
-        bool inner_met = false;
         interrupted_bits b(four_levels);
         b.set(first.position);
-        met = interrupted(step, [&] { first.on(b); }, [&] {
-          inner_met = interrupted(inner, [&] { second.on(b); }, [&] { third.on(b); });
-        });
+        bool inner_met = false;
+        const auto both = [&] { inner_met = interrupted(inner, [&] { second.on(b); }, [&] { third.on(b); }); };
+        met = interrupted(step, [&] { first.on(b); }, both);
         expect_every_member_is_found(b, fmt::format("{} before step {} of {} before step {} of {}", say(third), inner,
                                                     say(second), step, say(first)));
         return inner_met;
       });
       return met;
     });
-  };
-  for (const std::uint32_t member : places)
-    for (const change& second : all_changes())
-      for (const change& third : all_changes())
-        if (!HasFailure()) try_all_three({false, member}, second, third);
+  });
+}
+
+TEST(bitset, no_member_is_lost_when_a_change_is_interrupted_twice) {
+  for_all_threes([](const change& first, const change& second, const change& third) {
+    for (const std::uint32_t member : places) {
+      at_every_step([&](int step) {
+        int met = 0;
+        at_every_step([&](int more) {
+          interrupted_bits b(four_levels);
+          b.set(first.position), b.set(member);
+          met = interrupted_twice(step, more, [&] { first.on(b); }, [&] { second.on(b); }, [&] { third.on(b); });
+          expect_every_member_is_found(b, fmt::format("{} before step {} of {}, {} after {} more", say(second), step,
+                                                      say(first), say(third), more));
+          return met == 2;
+        });
+        return met > 0;
+      });
+    }
+  });
 }
 
 TEST(bitset, a_set_is_found_though_an_earlier_setter_was_stopped) {

@@ -329,54 +329,72 @@ struct history {
 constexpr std::uint32_t few = 3;
 constexpr std::uint64_t small_capacity = 20;
 
-/// A table after some changes, and its model.
-struct begun_table {
-  interrupted_table real{few, small_capacity};
-  table_model model{few, small_capacity};
-
-  explicit begun_table(const std::vector<operation>& before) {
-    for (const operation& o : before) (void)o.on(real), (void)o.on(model);
+/// Operations on a table, one within another, and whether they can be put in an order.
+class recorded_table {
+ public:
+  explicit recorded_table(const std::vector<operation>& before) {
+    for (const operation& o : before) (void)o.on(real_), (void)o.on(model_);
   }
+  void run(const operation& o) {
+    const ruling r = o.on(real_);
+    history_.operations.push_back(o), history_.rulings.push_back(r);
+    if (r.what != verdict::granted) return;
+    EXPECT_GE(real_.read(o.index).epoch, r.now.epoch);  // T3
+    EXPECT_GE(real_.rules(o.index).load().epoch(), r.now.epoch);
+  }
+  [[nodiscard]] bool is_linear() const { return history_.explains(real_, model_); }
+
+ private:
+  interrupted_table real_{few, small_capacity};
+  table_model model_{few, small_capacity};
+  history history_;
 };
 
-/// Three operations, each within the one before it, at every step of both.
-void expect_some_order(const std::vector<operation>& before, const std::array<operation, 3>& three) {
+using three_operations = std::array<operation, 3>;
+
+/// Each within the one before it, at every step of both.
+void expect_linear_nested(const std::vector<operation>& before, const three_operations& three) {
   at_every_step([&](int step) {
     bool met = false;
     at_every_step([&](int inner) {
+      recorded_table t(before);
       bool inner_met = false;
-      begun_table t(before);
-      history h;
-      const auto run = [&](const operation& o) {
-        const ruling r = o.on(t.real);
-        h.operations.push_back(o), h.rulings.push_back(r);
-        if (r.what == verdict::granted) {  // T3
-          EXPECT_GE(t.real.read(o.index).epoch, r.now.epoch);
-          EXPECT_GE(t.real.rules(o.index).load().epoch(), r.now.epoch);
-        }
-      };
-      met = interrupted(step, [&] { run(three[0]); }, [&] {
-        inner_met = interrupted(inner, [&] { run(three[1]); }, [&] { run(three[2]); });
-      });
-      EXPECT_TRUE(h.explains(t.real, t.model)) << "stopped before steps " << step << " and " << inner;
+      const auto both = [&] { inner_met = interrupted(inner, [&] { t.run(three[1]); }, [&] { t.run(three[2]); }); };
+      met = interrupted(step, [&] { t.run(three[0]); }, both);
+      EXPECT_TRUE(t.is_linear()) << "stopped before steps " << step << " and " << inner;
       return inner_met;
     });
     return met;
   });
 }
 
+/// Two one after the other within the first, at every two steps of it.
+void expect_linear_in_turn(const std::vector<operation>& before, const three_operations& three) {
+  at_every_step([&](int step) {
+    int met = 0;
+    at_every_step([&](int more) {
+      recorded_table t(before);
+      met = interrupted_twice(step, more, [&] { t.run(three[0]); }, [&] { t.run(three[1]); }, [&] { t.run(three[2]); });
+      EXPECT_TRUE(t.is_linear()) << "stopped before step " << step << " and " << more << " steps later";
+      return met == 2;
+    });
+    return met > 0;
+  });
+}
+
 TEST(reservation_table, is_linear_wherever_changes_are_interrupted_by_others) {
   std::mt19937_64 random(run_seed());
-  for (int i = 0; i < 250 && !HasFailure(); ++i) {
+  for (int i = 0; i < 150 && !HasFailure(); ++i) {
     std::vector<operation> before(random() % 4);
     for (auto& o : before) o = some_operation(random, some_index(random, few), small_capacity);
     const std::uint32_t shared = some_index(random, few);
-    std::array<operation, 3> three;
+    three_operations three;
     for (auto& o : three) {
       o = some_operation(random, random() % 2 ? shared : some_index(random, few), small_capacity);
       o.epoch = static_cast<std::uint32_t>(random() % 4);
     }
-    expect_some_order(before, three);
+    expect_linear_nested(before, three);
+    expect_linear_in_turn(before, three);
   }
 }
 

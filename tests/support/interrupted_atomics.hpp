@@ -13,10 +13,11 @@
 namespace pinrail::test {
 
 struct interrupted_atomics {
-  /// What this thread runs before the step after `steps_left` more.
+  /// What this thread runs before the step after `steps_left` more; then the next one, counted from there.
   struct interruption {
     int steps_left = 0;
     std::function<void()> other;
+    interruption* then = nullptr;
   };
   inline static thread_local interruption* pending = nullptr;
   inline static thread_local int steps = 0;  ///< that this thread ever took
@@ -24,7 +25,9 @@ struct interrupted_atomics {
   static void step() {
     ++steps;
     if (pending == nullptr || pending->steps_left-- > 0) return;
-    std::exchange(pending, nullptr)->other();
+    interruption& now = *std::exchange(pending, nullptr);
+    now.other();
+    pending = now.then;
   }
 
   template <class T>
@@ -59,6 +62,19 @@ inline bool interrupted(int step, const std::function<void()>& operation, std::f
   auto* const outer = std::exchange(interrupted_atomics::pending, &here);
   operation();
   const bool met = interrupted_atomics::pending != &here;
+  interrupted_atomics::pending = outer;
+  return met;
+}
+
+/// Runs `operation`, `second` before its step number `step`, and `third` before the step `more_steps` after that one.
+/// Says how many of the two have run.
+inline int interrupted_twice(int step, int more_steps, const std::function<void()>& operation,
+                             std::function<void()> second, std::function<void()> third) {
+  interrupted_atomics::interruption last{more_steps, std::move(third)};
+  interrupted_atomics::interruption first{step, std::move(second), &last};
+  auto* const outer = std::exchange(interrupted_atomics::pending, &first);
+  operation();
+  const int met = interrupted_atomics::pending == &first ? 0 : interrupted_atomics::pending == &last ? 1 : 2;
   interrupted_atomics::pending = outer;
   return met;
 }
