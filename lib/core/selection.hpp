@@ -208,9 +208,12 @@ class selection {
   bool settles(std::uint32_t runtime, runtime_blocks<A>& blocks, std::uint32_t position,
                std::uint64_t largest_pages) noexcept {
     switch (offer(runtime, blocks, position)) {
-      case offered::passed_over: return false;
-      case offered::too_soon: return views_ == 1;  // those to come are needed sooner still, unless by another pass
-      case offered::accepted: break;
+      case offered::passed_over:
+        return false;
+      case offered::too_soon:
+        return views_ == 1;  // those to come are needed sooner still, unless by another pass
+      case offered::accepted:
+        break;
     }
     if (blocks.pages(position) >= largest_pages) return true;
     score bound = *worth_of(blocks, position);

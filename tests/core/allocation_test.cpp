@@ -102,8 +102,8 @@ TEST(allocation, none_to_choose_for_any_kind_of_pass) {
   for (const auto kind : {core::pass_kind::ordered, core::pass_kind::listed, core::pass_kind::data_dependent}) {
     const auto call = [&] {
       auto& passes = blocks->live_passes();
-      core::pass_cursor cursor{.done = 2, .now = forward, .next = reverse, .kind = kind, .live = true, .waiting = false,
-                               .window = 2};
+      core::pass_cursor cursor{
+          .done = 2, .now = forward, .next = reverse, .kind = kind, .live = true, .waiting = false, .window = 2};
       const auto slot = passes.open(cursor, &list, 100);
       ++cursor.done;
       passes.advance(slot, cursor);

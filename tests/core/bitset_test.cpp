@@ -43,11 +43,20 @@ class bitset_of_size : public testing::TestWithParam<std::uint32_t> {
     const std::uint32_t size = GetParam();
     std::uint64_t p = random_() % size;
     switch (random_() % 5) {
-      case 0: p = p / 64 * 64 + random_() % 3; break;
-      case 1: p = p / 4096 * 4096 + 4095 + random_() % 3; break;
-      case 2: p = size - 1 - p % 3; break;
-      case 3: p = last_ + random_() % 3; break;
-      default: break;
+      case 0:
+        p = p / 64 * 64 + random_() % 3;
+        break;
+      case 1:
+        p = p / 4096 * 4096 + 4095 + random_() % 3;
+        break;
+      case 2:
+        p = size - 1 - p % 3;
+        break;
+      case 3:
+        p = last_ + random_() % 3;
+        break;
+      default:
+        break;
     }
     return last_ = static_cast<std::uint32_t>(p % size);
   }
@@ -176,7 +185,8 @@ TEST(bitset, no_member_is_lost_wherever_a_change_is_interrupted_by_another) {
       interrupted_bits b(four_levels);
       for (std::size_t i = 0; i < std::size(places); ++i)
         if (members >> i & 1) b.set(places[i]);
-      const bool met = interrupted(step, [&] { first.on(b); }, [&] { second.on(b); });
+      const bool met = interrupted(
+          step, [&] { first.on(b); }, [&] { second.on(b); });
       const std::string where = fmt::format("{} before step {} of {}", say(second), step, say(first));
       expect_every_member_is_found(b, where);
       if (met && first.position != second.position) {
@@ -210,8 +220,12 @@ TEST(bitset, no_member_is_lost_when_the_interruption_is_interrupted_too) {
         interrupted_bits b(four_levels);
         b.set(first.position);
         bool inner_met = false;
-        const auto both = [&] { inner_met = interrupted(inner, [&] { second.on(b); }, [&] { third.on(b); }); };
-        met = interrupted(step, [&] { first.on(b); }, both);
+        const auto both = [&] {
+          inner_met = interrupted(
+              inner, [&] { second.on(b); }, [&] { third.on(b); });
+        };
+        met = interrupted(
+            step, [&] { first.on(b); }, both);
         expect_every_member_is_found(b, fmt::format("{} before step {} of {} before step {} of {}", say(third), inner,
                                                     say(second), step, say(first)));
         return inner_met;
@@ -229,7 +243,8 @@ TEST(bitset, no_member_is_lost_when_a_change_is_interrupted_twice) {
         at_every_step([&](int more) {
           interrupted_bits b(four_levels);
           b.set(first.position), b.set(member);
-          met = interrupted_twice(step, more, [&] { first.on(b); }, [&] { second.on(b); }, [&] { third.on(b); });
+          met = interrupted_twice(
+              step, more, [&] { first.on(b); }, [&] { second.on(b); }, [&] { third.on(b); });
           expect_every_member_is_found(b, fmt::format("{} before step {} of {}, {} after {} more", say(second), step,
                                                       say(first), say(third), more));
           return met == 2;
@@ -245,11 +260,13 @@ TEST(bitset, a_set_is_found_though_an_earlier_setter_was_stopped) {
     for (const std::uint32_t p : places) {
       at_every_step([&](int step) {
         interrupted_bits b(four_levels);
-        return interrupted(step, [&] { b.set(stopped); }, [&] {
+        const auto set_and_find = [&] {
           b.set(p);
           EXPECT_EQ(b.next(p, b.size()), p) << "set " << stopped << " stopped before step " << step;
           EXPECT_EQ(b.previous(p + 1, 0), p) << "set " << stopped << " stopped before step " << step;
-        });
+        };
+        return interrupted(
+            step, [&] { b.set(stopped); }, set_and_find);
       });
     }
   }
@@ -260,10 +277,12 @@ TEST(bitset, a_search_steps_over_the_summary_of_a_stopped_clear) {
     const int steps = at_every_step([&](int step) {
       interrupted_bits b(four_levels);
       b.set(5), b.set(other);
-      return interrupted(step, [&] { b.clear(5); }, [&] {
+      const auto search = [&] {
         EXPECT_EQ(b.next(0, b.size()), step == 0 ? 5 : other) << "before step " << step;
         EXPECT_EQ(b.previous(other, 0), step == 0 ? 5 : interrupted_bits::none) << "before step " << step;
-      });
+      };
+      return interrupted(
+          step, [&] { b.clear(5); }, search);
     });
     EXPECT_GE(steps, 3);
   }

@@ -295,7 +295,9 @@ struct modelled_word {
         ASSERT_TRUE(real.protect(seen));
         ++m.protections;
         break;
-      case 2: ASSERT_EQ(real.seen_resident(), resident); break;
+      case 2:
+        ASSERT_EQ(real.seen_resident(), resident);
+        break;
       case 3:
         if (m.pins > 0) real.unpin(), --m.pins;
         return;
@@ -371,11 +373,20 @@ TEST(block_word, does_what_its_model_does) {
   for (int i = 0; i < 200'000; ++i) {
     const auto choice = static_cast<unsigned>(random());
     switch (random() % 8) {
-      case 0: w.users(choice % 6); break;
-      case 1: w.users(3 + choice % 2); break;  // so that pins and protections stay few
-      case 2: w.writers(choice % 3); break;
-      case 3: w.loaders(choice % 4); break;
-      default: w.evictors(choice % 4);
+      case 0:
+        w.users(choice % 6);
+        break;
+      case 1:
+        w.users(3 + choice % 2);
+        break;  // so that pins and protections stay few
+      case 2:
+        w.writers(choice % 3);
+        break;
+      case 3:
+        w.loaders(choice % 4);
+        break;
+      default:
+        w.evictors(choice % 4);
     }
     ASSERT_NO_FATAL_FAILURE(expect_same(w.real, w.m)) << "after " << i;
     ++states[w.m.state];
@@ -395,7 +406,8 @@ TEST(block_word, a_pin_interrupted_by_an_eviction_holds_or_waits_rightly) {
     load(w);
     pin_outcome outcome{};
     bool taken = false;
-    const bool met = interrupted(step, [&] { outcome = w.pin(); }, [&] { taken = take(w); });
+    const bool met = interrupted(
+        step, [&] { outcome = w.pin(); }, [&] { taken = take(w); });
     EXPECT_EQ(outcome, taken ? pin_outcome::waiting : pin_outcome::held);
     EXPECT_EQ(w.load().resident(), !taken);
     EXPECT_EQ(w.load().pins(), 1u);
@@ -412,9 +424,8 @@ TEST(block_word, pins_and_protections_that_meet_a_claim_end_without_it) {
       block_bits claimed = w.load(), seen;
       (void)w.claim(claimed);
       const auto touch = [&] { pins ? (void)w.pin() : (void)w.protect(seen); };
-      const bool met = interrupted(step, touch, [&] {
-        EXPECT_EQ(w.take(claimed), step == 0) << "not under a pin or a protection";
-      });
+      const bool met =
+          interrupted(step, touch, [&] { EXPECT_EQ(w.take(claimed), step == 0) << "not under a pin or a protection"; });
       EXPECT_FALSE(w.load().claimed());
       EXPECT_EQ(w.load().pins() + w.load().protections(), 1u);
       return met;
@@ -426,10 +437,12 @@ TEST(block_word, of_two_loads_one_begins_whatever_changes_meanwhile) {
   at_every_step([](int step) {
     interrupted_word w;
     bool first = false, second = false;
-    const bool met = interrupted(step, [&] { first = w.begin_load(); }, [&] {
+    const auto pin_and_load = [&] {
       (void)w.pin();
       second = w.begin_load();
-    });
+    };
+    const bool met = interrupted(
+        step, [&] { first = w.begin_load(); }, pin_and_load);
     EXPECT_NE(first, second) << "before step " << step;
     EXPECT_TRUE(w.load().loading());
     return met;
@@ -441,7 +454,8 @@ TEST(block_word, a_move_that_is_interrupted_by_a_pin_does_not_begin) {
     interrupted_word w;
     load(w);
     bool begun = false;
-    const bool met = interrupted(step, [&] { begun = w.begin_move(); }, [&] { (void)w.pin(); });
+    const bool met = interrupted(
+        step, [&] { begun = w.begin_move(); }, [&] { (void)w.pin(); });
     EXPECT_EQ(begun, !met) << "before step " << step;
     return met;
   });
@@ -456,10 +470,12 @@ TEST(block_word, a_block_whose_write_back_failed_is_never_seen_clean) {
     w.mark_dirty();
     w.unpin();
     EXPECT_TRUE(w.begin_write_back());
-    return interrupted(step, [&] { w.end_write_back(false); }, [&] {
+    const auto look = [&] {
       EXPECT_TRUE(w.load().dirty() || w.load().writing_back()) << "before step " << step;
       EXPECT_FALSE(take(w));
-    });
+    };
+    return interrupted(
+        step, [&] { w.end_write_back(false); }, look);
   });
   EXPECT_EQ(steps, 2);
 }

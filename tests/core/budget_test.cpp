@@ -110,7 +110,8 @@ TEST(budget, of_two_takes_of_the_last_pages_one_succeeds) {
   const int steps = at_every_step([](int step) {
     core::budget_word<interrupted_atomics> b(100, 0);
     bool first = false, second = false;
-    const bool met = interrupted(step, [&] { first = b.take(60); }, [&] { second = b.exchange({.set_aside = 60}); });
+    const bool met = interrupted(
+        step, [&] { first = b.take(60); }, [&] { second = b.exchange({.set_aside = 60}); });
     EXPECT_NE(first, second) << "before step " << step;
     EXPECT_EQ(b.load().sum(), 60u);
     EXPECT_EQ(b.peak(), 60u);
@@ -124,8 +125,9 @@ TEST(budget, what_an_exchange_frees_is_taken_by_no_one_in_between) {
     core::budget_word<interrupted_atomics> b(100, 0);
     EXPECT_TRUE(b.take(100));
     bool exchanged = false;
-    const bool met = interrupted(step, [&] { exchanged = b.exchange({.used = -50, .set_aside = 50}); },
-                                 [&] { EXPECT_FALSE(b.take(1)) << "before step " << step; });
+    const bool met = interrupted(
+        step, [&] { exchanged = b.exchange({.used = -50, .set_aside = 50}); },
+        [&] { EXPECT_FALSE(b.take(1)) << "before step " << step; });
     EXPECT_TRUE(exchanged);
     return met;
   });
@@ -134,7 +136,8 @@ TEST(budget, what_an_exchange_frees_is_taken_by_no_one_in_between) {
 TEST(budget, the_peak_rises_whoever_else_raises_it) {
   at_every_step([](int step) {
     core::budget_word<interrupted_atomics> b(100, 0);
-    const bool met = interrupted(step, [&] { EXPECT_TRUE(b.take(40)); }, [&] { EXPECT_TRUE(b.take(30)); });
+    const bool met = interrupted(
+        step, [&] { EXPECT_TRUE(b.take(40)); }, [&] { EXPECT_TRUE(b.take(30)); });
     EXPECT_EQ(b.peak(), met ? 70u : 40u) << "before step " << step;
     return met;
   });
@@ -161,10 +164,17 @@ TEST(budget, threads_never_hold_more_than_the_capacity) {
     for (int i = 0; i < 20'000; ++i) {
       const auto n = static_cast<std::int64_t>(random() % 15);
       switch (random() % 4) {
-        case 0: change(n, 0); break;
-        case 1: change(std::max(-used, -n), n); break;
-        case 2: change(0, std::max(-set_aside, -n)); break;
-        default: change(-used, 0);
+        case 0:
+          change(n, 0);
+          break;
+        case 1:
+          change(std::max(-used, -n), n);
+          break;
+        case 2:
+          change(0, std::max(-set_aside, -n));
+          break;
+        default:
+          change(-used, 0);
       }
       ASSERT_LE(held.load(core::order::seq_cst), capacity);
       ASSERT_LE(b.load().sum(), capacity);

@@ -74,19 +74,33 @@ TEST(candidates, more_sizes_share_16_classes_between_neighbours) {
 TEST(candidates, a_change_of_one_position_shows_at_no_other) {
   std::mt19937_64 random(run_seed());
   const auto pages = random_pages(random, 200, 40);
+  const core::block_word<core::native_atomics> absent;
   candidates c(pages);
   std::vector<bool> expected(pages.size());
   for (int i = 0; i < 2000; ++i) {
     const auto p = static_cast<std::uint32_t>(random() % pages.size());
     expected[p] = random() % 2;
-    expected[p] ? c.set(p) : c.clear(p);
+    expected[p] ? c.set(p) : c.withdraw(p, absent);
     for (std::uint32_t q = 0; q < pages.size(); ++q) ASSERT_EQ(c.test(q), expected[q]) << q << " after " << p;
   }
 }
 
-TEST(candidates, of_no_blocks_have_no_classes) {
-  EXPECT_TRUE(candidates({}).classes().empty());
+TEST(candidates, withdraw_leaves_the_bit_of_a_block_that_is_a_candidate_all_the_same) {
+  const std::vector<std::uint64_t> pages{1, 2};
+  candidates c(pages);
+  core::block_word<core::native_atomics> word;
+  ASSERT_TRUE(word.begin_load());
+  word.publish();
+  c.set(1);
+  c.withdraw(1, word);
+  EXPECT_TRUE(c.test(1));
+  core::block_bits seen;
+  ASSERT_TRUE(word.protect(seen));
+  c.withdraw(1, word);
+  EXPECT_FALSE(c.test(1));
 }
+
+TEST(candidates, of_no_blocks_have_no_classes) { EXPECT_TRUE(candidates({}).classes().empty()); }
 
 }  // namespace
 }  // namespace pinrail::test

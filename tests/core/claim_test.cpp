@@ -74,8 +74,8 @@ TEST(claim, the_runtime_word_forbids_and_leaves_no_claim) {
         resident_block b;
         b.rules.follow(kind == 1, kind == 2, 1);
         if (guarded) (void)b.rules.guard();
-        const bool forbidden = guarded || (kind == 1 && who != requester::owner) ||
-                               (kind == 2 && who == requester::other);
+        const bool forbidden =
+            guarded || (kind == 1 && who != requester::owner) || (kind == 2 && who == requester::other);
         EXPECT_EQ(b.evict_by(who), forbidden ? eviction::forbidden : eviction::done);
         EXPECT_EQ(b.captures, forbidden ? 0 : 1);
         EXPECT_EQ(b.word.load().resident(), forbidden);
@@ -161,7 +161,8 @@ void expect_kept_if_held(const std::function<bool(interrupted_block&)>& other) {
     interrupted_block b;
     bool held = false;
     eviction outcome{};
-    const bool met = interrupted(step, [&] { outcome = b.evict_by(); }, [&] { held = other(b); });
+    const bool met = interrupted(
+        step, [&] { outcome = b.evict_by(); }, [&] { held = other(b); });
     EXPECT_EQ(b.word.load().resident(), outcome != eviction::done) << "before step " << step;
     EXPECT_TRUE(!held || outcome != eviction::done) << "taken from who held it, before step " << step;
     EXPECT_FALSE(b.word.load().claimed()) << "before step " << step;
@@ -189,7 +190,8 @@ TEST(claim, of_evictions_at_once_one_takes_the_block) {
   at_every_step([](int step) {
     interrupted_block b;
     eviction first{}, second = eviction::busy;
-    const bool met = interrupted(step, [&] { first = b.evict_by(); }, [&] { second = b.evict_by(); });
+    const bool met = interrupted(
+        step, [&] { first = b.evict_by(); }, [&] { second = b.evict_by(); });
     EXPECT_EQ((first == eviction::done) + (second == eviction::done), 1) << "before step " << step;
     EXPECT_TRUE(b.word.load().absent());
     return met;

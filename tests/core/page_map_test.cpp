@@ -105,9 +105,14 @@ TEST_P(page_map_of_size, does_what_a_vector_of_bool_does) {
   EXPECT_EQ(map_.size(), GetParam());
   for (int i = 0; i < 3000; ++i) {
     switch (random_() % 4) {
-      case 0: take_exactly(some_run()); break;
-      case 1: take_best(static_cast<std::uint32_t>(1 + random_() % (GetParam() / 8 + 1))); break;
-      default: give_one();
+      case 0:
+        take_exactly(some_run());
+        break;
+      case 1:
+        take_best(static_cast<std::uint32_t>(1 + random_() % (GetParam() / 8 + 1)));
+        break;
+      default:
+        give_one();
     }
     if (i % 20 == 0) expect_same();
     if (HasFatalFailure()) return;
@@ -150,7 +155,8 @@ TEST(page_map, of_two_takes_that_collide_one_succeeds_and_the_other_leaves_nothi
       at_every_step([&](int step) {
         interrupted_map m(260);
         bool first = false, second = false;
-        const bool met = interrupted(step, [&] { first = m.take(a); }, [&] { second = m.take(b); });
+        const bool met = interrupted(
+            step, [&] { first = m.take(a); }, [&] { second = m.take(b); });
         const bool overlap = a.first < b.end() && b.first < a.end();
         EXPECT_EQ(first + second, met && !overlap ? 2 : 1) << a.first << " and " << b.first << ", step " << step;
         collisions += met && overlap;
@@ -169,7 +175,8 @@ TEST(page_map, a_best_take_that_loses_its_run_finds_another) {
     interrupted_map m(130);
     EXPECT_TRUE(m.take({70, 20}));  // free: 0 to 69, 90 to 129
     page_run got, others;
-    const bool met = interrupted(step, [&] { got = m.take_best(40); }, [&] { others = m.take_best(40); });
+    const bool met = interrupted(
+        step, [&] { got = m.take_best(40); }, [&] { others = m.take_best(40); });
     EXPECT_EQ(got.count, 40u) << "before step " << step;
     EXPECT_EQ(others.count, met ? 40u : 0u) << "before step " << step;
     EXPECT_EQ(taken_pages(m).size(), met ? 100u : 60u);

@@ -21,8 +21,13 @@ using core::pass_kind;
 using passes = core::passes<core::native_atomics>;
 
 pass_cursor live_cursor(std::uint32_t done) {
-  return {.done = done, .now = heading::forward, .next = heading::forward, .kind = pass_kind::ordered, .live = true,
-          .waiting = false, .window = 2};
+  return {.done = done,
+          .now = heading::forward,
+          .next = heading::forward,
+          .kind = pass_kind::ordered,
+          .live = true,
+          .waiting = false,
+          .window = 2};
 }
 
 template <class Passes>
@@ -104,8 +109,9 @@ TEST(passes, an_open_interrupted_by_another_has_a_slot_of_its_own) {
   const int steps = at_every_step([](int step) {
     auto p = std::make_unique<core::passes<interrupted_atomics>>();
     std::uint32_t first = 0, second = passes::none;
-    const bool met = interrupted(step, [&] { first = p->open(live_cursor(1), nullptr, 0); },
-                                 [&] { second = p->open(live_cursor(2), nullptr, 0); });
+    const bool met = interrupted(
+        step, [&] { first = p->open(live_cursor(1), nullptr, 0); },
+        [&] { second = p->open(live_cursor(2), nullptr, 0); });
     EXPECT_NE(first, second) << "before step " << step;
     EXPECT_EQ(p->live(), met ? 2u : 1u);
     EXPECT_EQ(places_done(*p).size(), met ? 2u : 1u) << "before step " << step;
@@ -118,7 +124,8 @@ TEST(passes, a_slot_is_not_handed_on_before_its_pass_is_out_of_sight) {
   at_every_step([](int step) {
     auto p = std::make_unique<core::passes<interrupted_atomics>>();
     const auto old = p->open(live_cursor(1), nullptr, 0);
-    const bool met = interrupted(step, [&] { p->close(old); }, [&] { (void)p->open(live_cursor(2), nullptr, 0); });
+    const bool met = interrupted(
+        step, [&] { p->close(old); }, [&] { (void)p->open(live_cursor(2), nullptr, 0); });
     EXPECT_EQ(places_done(*p), met ? std::vector<std::uint32_t>{2} : std::vector<std::uint32_t>{}) << "step " << step;
     EXPECT_EQ(p->live(), met ? 1u : 0u);
     return met;

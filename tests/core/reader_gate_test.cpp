@@ -13,12 +13,13 @@
 namespace pinrail::test {
 namespace {
 
-using gate = core::reader_gate<core::native_atomics>;
+constexpr std::uint32_t stripes = 16;
+using gate = core::reader_gate<core::native_atomics, stripes>;
 using interrupted_gate = core::reader_gate<interrupted_atomics>;
 
 TEST(reader_gate, waits_for_every_reader_from_before_the_flip) {
   gate g;
-  const auto a = g.enter(1), b = g.enter(2), same_stripe = g.enter(1 + gate::stripes);
+  const auto a = g.enter(1), b = g.enter(2), same_stripe = g.enter(1 + stripes);
   g.flip();
   EXPECT_FALSE(g.drained());
   g.leave(a);
@@ -61,12 +62,14 @@ TEST(reader_gate, whoever_has_entered_is_waited_for_though_flips_came_while_it_e
       interrupted_gate g;
       interrupted_gate::token reader;
       bool drained = true;
-      const bool met = interrupted(step, [&] { reader = g.enter(0); }, [&] {
+      const auto flip = [&] {
         for (int i = 0; i < flips && drained; ++i) {
           g.flip();
           drained = g.drained();
         }
-      });
+      };
+      const bool met = interrupted(
+          step, [&] { reader = g.enter(0); }, flip);
       if (drained) {  // nobody of the period before is inside, so this reader belongs to the present one
         g.flip();
         EXPECT_FALSE(g.drained()) << flips << " flips before step " << step;

@@ -104,11 +104,16 @@ struct operation {
   template <class Table>
   ruling on(Table& t) const {
     switch (what) {
-      case reserve: return t.reserve(index, kind, least, most);
-      case release: return t.release(index);
-      case release_by_handle: return t.release(index, epoch);
-      case enter_guest: return t.enter_guest(index, least, most);
-      case leave_guest: break;
+      case reserve:
+        return t.reserve(index, kind, least, most);
+      case release:
+        return t.release(index);
+      case release_by_handle:
+        return t.release(index, epoch);
+      case enter_guest:
+        return t.enter_guest(index, least, most);
+      case leave_guest:
+        break;
     }
     return t.leave_guest(index);
   }
@@ -317,9 +322,8 @@ struct history {
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     do {
       table_model m = start;
-      const bool fits = std::all_of(order.begin(), order.end(), [&](std::size_t i) {
-        return same(operations[i].on(m), rulings[i]);
-      });
+      const bool fits =
+          std::all_of(order.begin(), order.end(), [&](std::size_t i) { return same(operations[i].on(m), rulings[i]); });
       if (fits && shows(t, m)) return true;
     } while (std::next_permutation(order.begin(), order.end()));
     return false;
@@ -359,8 +363,12 @@ void expect_linear_nested(const std::vector<operation>& before, const three_oper
     at_every_step([&](int inner) {
       recorded_table t(before);
       bool inner_met = false;
-      const auto both = [&] { inner_met = interrupted(inner, [&] { t.run(three[1]); }, [&] { t.run(three[2]); }); };
-      met = interrupted(step, [&] { t.run(three[0]); }, both);
+      const auto both = [&] {
+        inner_met = interrupted(
+            inner, [&] { t.run(three[1]); }, [&] { t.run(three[2]); });
+      };
+      met = interrupted(
+          step, [&] { t.run(three[0]); }, both);
       EXPECT_TRUE(t.is_linear()) << "stopped before steps " << step << " and " << inner;
       return inner_met;
     });
@@ -374,7 +382,8 @@ void expect_linear_in_turn(const std::vector<operation>& before, const three_ope
     int met = 0;
     at_every_step([&](int more) {
       recorded_table t(before);
-      met = interrupted_twice(step, more, [&] { t.run(three[0]); }, [&] { t.run(three[1]); }, [&] { t.run(three[2]); });
+      met = interrupted_twice(
+          step, more, [&] { t.run(three[0]); }, [&] { t.run(three[1]); }, [&] { t.run(three[2]); });
       EXPECT_TRUE(t.is_linear()) << "stopped before step " << step << " and " << more << " steps later";
       return met == 2;
     });

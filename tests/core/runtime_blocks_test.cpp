@@ -104,7 +104,8 @@ TEST(runtime_blocks, no_candidate_is_lost_wherever_a_change_is_interrupted_by_an
       if (resident) load(blocks, 0), load(blocks, other);
       if (first == ends_a_protection) protect(blocks, 0);
       if (second == ends_a_protection) protect(blocks, other);
-      const bool met = interrupted(step, [&] { first(blocks, 0); }, [&] { second(blocks, other); });
+      const bool met = interrupted(
+          step, [&] { first(blocks, 0); }, [&] { second(blocks, other); });
       expect_no_candidate_is_lost(blocks, "before step " + std::to_string(step));
       return met;
     });
@@ -124,9 +125,14 @@ TEST(runtime_blocks, threads_lose_no_candidate) {
     for (int i = 0; i < 30'000; ++i) {
       const auto p = static_cast<std::uint32_t>(random() % blocks.size() / 6 * 6);  // few blocks, two words
       switch (random() % 4) {
-        case 0: load(blocks, p); break;
-        case 1: evict(blocks, p); break;
-        default: protect_and_unprotect(blocks, p);
+        case 0:
+          load(blocks, p);
+          break;
+        case 1:
+          evict(blocks, p);
+          break;
+        default:
+          protect_and_unprotect(blocks, p);
       }
     }
   });

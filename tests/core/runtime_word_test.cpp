@@ -140,7 +140,8 @@ TEST(runtime_word, a_follower_that_slept_for_any_power_of_two_of_epochs_sets_not
 TEST(runtime_word, a_guard_that_comes_while_the_word_follows_is_kept) {
   const int steps = at_every_step([](int step) {
     core::runtime_word<interrupted_atomics> w;
-    const bool met = interrupted(step, [&] { w.follow(true, false, 1); }, [&] { EXPECT_TRUE(w.guard()); });
+    const bool met = interrupted(
+        step, [&] { w.follow(true, false, 1); }, [&] { EXPECT_TRUE(w.guard()); });
     EXPECT_EQ(w.load().guards(), met ? 1u : 0u) << "before step " << step;
     EXPECT_TRUE(w.load().primary()) << "before step " << step;
     EXPECT_EQ(w.load().epoch(), 1u);
@@ -152,10 +153,12 @@ TEST(runtime_word, a_guard_that_comes_while_the_word_follows_is_kept) {
 TEST(runtime_word, a_follower_that_was_stopped_does_not_undo_a_later_epoch) {
   at_every_step([](int step) {
     core::runtime_word<interrupted_atomics> w;
-    const bool met = interrupted(step, [&] { w.follow(true, false, 1); }, [&] {
+    const auto two_epochs = [&] {
       w.follow(true, false, 1);
       w.follow(false, true, 2);
-    });
+    };
+    const bool met = interrupted(
+        step, [&] { w.follow(true, false, 1); }, two_epochs);
     EXPECT_EQ(w.load().epoch(), met ? 2u : 1u) << "before step " << step;
     EXPECT_EQ(w.load().secondary(), met) << "before step " << step;
     EXPECT_EQ(w.load().primary(), !met) << "before step " << step;

@@ -226,16 +226,23 @@ test_runtime some_runtime(std::mt19937_64& random, scene what, std::uint64_t dis
   };
   const auto several = 1 + random() % 5;
   switch (what) {
-    case scene::idle: break;
-    case scene::one_walk: open(pass_kind::ordered, some_heading(random), some_heading(random)); break;
+    case scene::idle:
+      break;
+    case scene::one_walk:
+      open(pass_kind::ordered, some_heading(random), some_heading(random));
+      break;
     case scene::forward_walks:
       for (std::size_t i = 0; i < several; ++i) open(pass_kind::ordered, forward, forward);
       break;
     case scene::reverse_walks:
       for (std::size_t i = 0; i < several; ++i) open(pass_kind::ordered, reverse, reverse);
       break;
-    case scene::listed: open(pass_kind::listed, some_heading(random), some_heading(random)); break;
-    case scene::data_dependent: open(pass_kind::data_dependent, forward, forward); break;
+    case scene::listed:
+      open(pass_kind::listed, some_heading(random), some_heading(random));
+      break;
+    case scene::data_dependent:
+      open(pass_kind::data_dependent, forward, forward);
+      break;
     case scene::anything:
       for (std::size_t i = 0; i < several; ++i)
         open(static_cast<pass_kind>(random() % 3), some_heading(random), some_heading(random));

@@ -189,8 +189,14 @@ TEST(last_uses, a_note_interrupted_by_another_covers_both) {
         uses_type uses;
         for (std::uint32_t lane = 0; lane < others; ++lane) (void)uses.note({lane, 1}, never);
         bool first = false, second = false;
-        const bool met = interrupted(step, [&] { first = uses.note({10, 1}, never); },
-                                     [&] { second = uses.note({second_lane, 2}, never); });
+        const bool met = interrupted(
+            step,
+            [&] {
+              first = uses.note({10, 1}, never);
+            },
+            [&] {
+              second = uses.note({second_lane, 2}, never);
+            });
         EXPECT_EQ(covers(uses, {10, 1}), first || (second && second_lane == 10)) << others << " others, step " << step;
         EXPECT_EQ(covers(uses, {second_lane, 2}), second) << others << " others, step " << step;
         for (std::uint32_t lane = 0; lane < others; ++lane) EXPECT_TRUE(covers(uses, {lane, 1}));
@@ -208,8 +214,14 @@ TEST(last_uses, of_two_notes_one_takes_over_a_complete_slot) {
     for (std::uint32_t lane = 0; lane < uses_type::capacity; ++lane) (void)uses.note({lane, 1}, never);
     const auto first_lane_only = [](ticket t) { return t == ticket(0, 1); };
     bool first = false, second = false;
-    const bool met = interrupted(step, [&] { first = uses.note({10, 1}, first_lane_only); },
-                                 [&] { second = uses.note({11, 1}, first_lane_only); });
+    const bool met = interrupted(
+        step,
+        [&] {
+          first = uses.note({10, 1}, first_lane_only);
+        },
+        [&] {
+          second = uses.note({11, 1}, first_lane_only);
+        });
     EXPECT_NE(first, second && met) << "before step " << step;
     EXPECT_EQ(covers(uses, {10, 1}), first);
     EXPECT_EQ(covers(uses, {11, 1}), second);

@@ -95,8 +95,7 @@ void expect_falling_distances(const bits& members, const walk& w) {
   for (std::uint32_t p = 0; p < w.length; ++p)
     if (members.test(p)) expected.push_back(p);
   const auto uses = uses_ahead(w);
-  std::sort(expected.begin(), expected.end(),
-            [&](auto a, auto b) { return count_to(uses, a) > count_to(uses, b); });
+  std::sort(expected.begin(), expected.end(), [&](auto a, auto b) { return count_to(uses, a) > count_to(uses, b); });
 
   std::vector<std::uint32_t> listed;
   farthest_first order(members, w);

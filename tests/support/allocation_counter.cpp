@@ -21,9 +21,7 @@ void* counted(std::size_t size, std::align_val_t alignment) noexcept {
 
 }  // namespace
 
-std::size_t allocations_so_far() noexcept {
-  return allocations;
-}
+std::size_t allocations_so_far() noexcept { return allocations; }
 
 }  // namespace pinrail::test
 
@@ -31,25 +29,13 @@ void* operator new(std::size_t size) {
   if (void* const p = pinrail::test::counted(size)) return p;
   throw std::bad_alloc();
 }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  return pinrail::test::counted(size);
-}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return pinrail::test::counted(size); }
 void* operator new(std::size_t size, std::align_val_t alignment) {
   if (void* const p = pinrail::test::counted(size, alignment)) return p;
   throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, const std::nothrow_t&) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::align_val_t) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-  std::free(p);
-}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p, const std::nothrow_t&) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
