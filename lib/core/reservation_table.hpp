@@ -19,7 +19,7 @@
 // Epochs and sequence numbers wrap after 2^28 changes of one entry and 2^32 of the table; a thread would have to
 // sleep through exactly that many to be fooled.
 //
-// Progress: lock-free, as long as fewer than `most_operations` threads are stopped inside a change. An attempt is
+// Progress: lock-free, as long as fewer than `most_operations` - 1 threads are stopped inside a change. An attempt is
 // repeated only when another change succeeded in between. Reads are wait-free.
 #pragma once
 
@@ -78,7 +78,7 @@ struct ruling {
   std::uint64_t free_pages = 0;    ///< for shortage: capacity minus the other shares
 };
 
-/// `most_operations`: changes that may be under way at once.
+/// `most_operations`: changes that may be under way at once, and the last one, which the ledger goes on naming.
 template <class A, std::uint32_t most_operations = 255>
 class reservation_table {
  public:
@@ -239,7 +239,8 @@ class reservation_table {
     e.rules.follow(next.kind == holder::primary, next.kind == holder::secondary, next.epoch);
   }
 
-  /// A record that no one uses. There is one, unless `most_operations` threads are inside a change at this moment.
+  /// A record that no one uses. There is one, unless `most_operations` - 1 other threads are inside a change at this
+  /// moment: the ledger names one more.
   [[nodiscard]] std::uint32_t claim_record() noexcept {
     for (bool looks = true;; looks = false) {  // a look is cheaper, but may show an older value
       for (std::uint32_t i = 1; i <= most_operations; ++i) {
