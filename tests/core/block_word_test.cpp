@@ -1,22 +1,15 @@
-// The block word: its invariants W1-W4 and limits one by one, a model of it, interruptions, and threads that evict and
-// load real bytes.
+// The block word: its invariants W1-W5 and limits one by one, against a model, and interrupted at every step. Threads
+// that use it are in block_test.cpp.
 #include "core/block_word.hpp"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <array>
 #include <random>
-#include <thread>
-#include <vector>
 
-#include "core/block.hpp"
-#include "core/claim.hpp"
-#include "core/page_map.hpp"
 #include "support/interrupted_atomics.hpp"
 #include "support/seed.hpp"
 #include "support/settable_atomics.hpp"
-#include "support/threads.hpp"
 
 namespace pinrail::test {
 namespace {
@@ -31,6 +24,12 @@ template <class Word>
 void load(Word& w) {
   ASSERT_TRUE(w.begin_load());
   w.publish();
+}
+template <class Word>
+void make_dirty(Word& w) {
+  ASSERT_EQ(w.pin(), pin_outcome::held);
+  w.mark_dirty();
+  w.unpin();
 }
 /// Claims and takes; false where the protocol forbids it.
 template <class Word>
@@ -135,7 +134,7 @@ TEST(block_word, a_look_at_a_block_that_is_not_resident_says_so) {
   EXPECT_TRUE(w.seen_resident());
 }
 
-// ---- W3, W4 -----------------------------------------------------------------------------------------------------
+// ---- W3, W4, W5 -------------------------------------------------------------------------------------------------
 
 TEST(block_word, one_of_all_who_begin_a_load_owns_it_until_it_ends) {
   word w;
@@ -169,9 +168,7 @@ TEST(block_word, a_move_keeps_protections_and_makes_older_looks_stale) {
 TEST(block_word, a_dirty_block_is_never_claimed_nor_one_that_is_being_written_back) {
   word w;
   load(w);
-  ASSERT_EQ(w.pin(), pin_outcome::held);
-  w.mark_dirty();
-  w.unpin();
+  make_dirty(w);
   EXPECT_FALSE(w.load().evictable());
   EXPECT_FALSE(w.begin_move());
   ASSERT_TRUE(w.begin_write_back());
@@ -185,17 +182,27 @@ TEST(block_word, a_dirty_block_is_never_claimed_nor_one_that_is_being_written_ba
 TEST(block_word, what_is_dirtied_during_a_write_back_is_dirty_after_it) {
   word w;
   load(w);
-  ASSERT_EQ(w.pin(), pin_outcome::held);
-  w.mark_dirty();
+  make_dirty(w);
   ASSERT_TRUE(w.begin_write_back());
   EXPECT_FALSE(w.load().dirty());
-  w.mark_dirty();
-  w.unpin();
+  make_dirty(w);
   w.end_write_back(true);
   EXPECT_TRUE(w.load().dirty());
   ASSERT_TRUE(w.begin_write_back());
   w.end_write_back(false);
   EXPECT_TRUE(w.load().dirty()) << "a failed one leaves it dirty";
+}
+
+TEST(block_word, a_write_back_begins_only_while_no_one_holds_the_block) {  // W5
+  word w;
+  load(w);
+  make_dirty(w);
+  ASSERT_EQ(w.pin(), pin_outcome::held);
+  EXPECT_FALSE(w.begin_write_back());
+  EXPECT_TRUE(w.load().dirty());
+  w.unpin();
+  EXPECT_TRUE(w.begin_write_back());
+  EXPECT_EQ(w.pin(), pin_outcome::held) << "one under way keeps no one from the block";
 }
 
 // ---- limits -----------------------------------------------------------------------------------------------------
@@ -353,7 +360,7 @@ struct modelled_word {
   }
   void writers(unsigned choice) {
     if (choice == 0) {
-      const bool may = m.state == word_model::resident && m.dirty && !m.writing_back && !m.claimed;
+      const bool may = m.state == word_model::resident && m.pins == 0 && m.dirty && !m.writing_back && !m.claimed;
       ASSERT_EQ(real.begin_write_back(), may);
       if (may) m.writing_back = true, m.dirty = false;
     } else if (m.writing_back) {
@@ -449,26 +456,27 @@ TEST(block_word, of_two_loads_one_begins_whatever_changes_meanwhile) {
   });
 }
 
-TEST(block_word, a_move_that_is_interrupted_by_a_pin_does_not_begin) {
-  const int steps = at_every_step([](int step) {
-    interrupted_word w;
-    load(w);
-    bool begun = false;
-    const bool met = interrupted(
-        step, [&] { begun = w.begin_move(); }, [&] { (void)w.pin(); });
-    EXPECT_EQ(begun, !met) << "before step " << step;
-    return met;
-  });
-  EXPECT_EQ(steps, 2);
+TEST(block_word, a_move_or_write_back_that_is_interrupted_by_a_pin_does_not_begin) {
+  for (const bool moves : {false, true}) {
+    const int steps = at_every_step([moves](int step) {
+      interrupted_word w;
+      load(w);
+      if (!moves) make_dirty(w);
+      bool begun = false;
+      const bool met = interrupted(
+          step, [&] { begun = moves ? w.begin_move() : w.begin_write_back(); }, [&] { (void)w.pin(); });
+      EXPECT_EQ(begun, !met) << "before step " << step;
+      return met;
+    });
+    EXPECT_EQ(steps, 2);
+  }
 }
 
 TEST(block_word, a_block_whose_write_back_failed_is_never_seen_clean) {
   const int steps = at_every_step([](int step) {
     interrupted_word w;
     load(w);
-    (void)w.pin();
-    w.mark_dirty();
-    w.unpin();
+    make_dirty(w);
     EXPECT_TRUE(w.begin_write_back());
     const auto look = [&] {
       EXPECT_TRUE(w.load().dirty() || w.load().writing_back()) << "before step " << step;
@@ -491,97 +499,6 @@ TEST(block_word, users_take_two_steps_at_most) {
   block_bits claimed = w.load();
   ASSERT_TRUE(w.claim(claimed));
   EXPECT_EQ(steps_of([&] { (void)w.pin(); }), 2) << "it takes a claim away";
-}
-
-// ---- threads ----------------------------------------------------------------------------------------------------
-
-/// Blocks of one page in an arena with room for some of them. What a page holds tells its block; poison tells none.
-struct small_arena {
-  static constexpr std::uint32_t blocks = 6, pages = 3;
-  static constexpr std::uint64_t poison = ~std::uint64_t{0};
-
-  std::array<core::block<core::native_atomics>, blocks> block;
-  core::runtime_word<core::native_atomics> rules;
-  core::page_map<core::native_atomics> map{pages};
-  std::array<std::uint64_t, pages> memory{};
-
-  [[nodiscard]] bool load(std::uint32_t b) {
-    if (!block[b].word.begin_load()) return false;
-    const core::page_run run = map.take_best(1);
-    if (run.count == 0) {
-      block[b].word.abandon_load();
-      return false;
-    }
-    memory[run.first] = b;
-    block[b].set_run(run);
-    block[b].word.publish();
-    return true;
-  }
-  [[nodiscard]] bool evict(std::uint32_t b, core::requester who) {
-    core::page_run run;
-    const auto outcome = core::evict(block[b].word, rules, who, [&] { run = block[b].run(); });
-    if (outcome != core::eviction::done) return false;
-    memory[run.first] = poison;
-    map.give(run);
-    return true;
-  }
-  [[nodiscard]] bool holds_its_bytes(std::uint32_t b) const { return memory[block[b].run().first] == b; }
-};
-
-/// What one thread does with one block. Counts evictions, so that a run in which nothing happened shows.
-int step_of_thread(small_arena& a, std::uint32_t b, unsigned choice) {
-  auto& w = a.block[b].word;
-  if (choice < 4) {
-    const auto outcome = w.pin();
-    if (outcome == pin_outcome::waiting) (void)a.load(b);
-    if (outcome == pin_outcome::held || w.load().resident()) {
-      EXPECT_TRUE(a.holds_its_bytes(b)) << "pinned";
-      std::this_thread::yield();
-      EXPECT_TRUE(a.holds_its_bytes(b)) << "pinned";
-    }
-    w.unpin();
-  } else if (choice == 4) {
-    block_bits seen;
-    EXPECT_TRUE(w.protect(seen));
-    const bool stays = w.load().resident();
-    std::this_thread::yield();
-    EXPECT_TRUE(!stays || a.holds_its_bytes(b)) << "protected";
-    w.unprotect();
-  } else if (choice == 5) {
-    EXPECT_TRUE(a.rules.guard());
-    const bool stays = w.seen_resident();
-    std::this_thread::yield();
-    EXPECT_TRUE(!stays || a.holds_its_bytes(b)) << "seen under a guard";
-    a.rules.unguard();
-  } else {
-    return a.evict(b, choice == 6 ? core::requester::owner : core::requester::other);
-  }
-  return 0;
-}
-
-TEST(block_word, threads_that_pin_load_and_evict_always_find_the_bytes_of_their_block) {
-  const std::uint64_t seed = run_seed();
-  small_arena a;
-  std::array<int, 4> evictions{};
-  on_threads(4, [&](int t) {
-    std::mt19937_64 random(seed + static_cast<std::uint64_t>(t));
-    for (int i = 0; i < 30'000; ++i) {
-      const auto b = static_cast<std::uint32_t>(random() % small_arena::blocks);
-      evictions[static_cast<std::size_t>(t)] += step_of_thread(a, b, random() % 8);
-    }
-  });
-  EXPECT_GT(*std::min_element(evictions.begin(), evictions.end()), 0);
-  std::uint32_t resident = 0;
-  for (std::uint32_t b = 0; b < small_arena::blocks; ++b) {
-    EXPECT_EQ(a.block[b].word.load().pins(), 0u);
-    EXPECT_EQ(a.block[b].word.load().protections(), 0u);
-    EXPECT_FALSE(a.block[b].word.load().claimed());
-    resident += a.block[b].word.load().resident();
-    while (a.evict(b, core::requester::owner)) {
-    }
-  }
-  EXPECT_LE(resident, small_arena::pages);
-  for (std::uint32_t p = 0; p < small_arena::pages; ++p) EXPECT_FALSE(a.map.taken(p)) << "every page came back";
 }
 
 }  // namespace

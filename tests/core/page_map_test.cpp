@@ -214,7 +214,7 @@ class page_writer {
     for (int i = 0; i < rounds && !testing::Test::HasFailure(); ++i) {
       held_.size() > random_() % 4 ? give() : take();
       most = std::max(most, held_.size());
-      if (i % 16 == 0) std::this_thread::yield();
+      if (i % 128 == 0) std::this_thread::yield();
     }
     EXPECT_GE(most, 2u);
     while (!held_.empty()) give();

@@ -107,7 +107,7 @@ TEST(reader_gate, memory_is_freed_under_no_reader) {
         const auto inside = g.enter(static_cast<std::uint32_t>(t % 2));
         const node* n = shared.load(core::order::acquire);
         ASSERT_NE(n->value, 0u);
-        if (i % 64 == 0) std::this_thread::yield();
+        if (i % 256 == 0) std::this_thread::yield();
         ASSERT_NE(n->value, 0u) << "freed while it was read";
         g.leave(inside);
       }
