@@ -85,6 +85,11 @@ TEST(claim, the_runtime_word_forbids_and_leaves_no_claim) {
   }
 }
 
+TEST(claim, captures_while_the_block_is_still_its_own) {
+  resident_block b;
+  EXPECT_EQ(b.evict_around([&] { EXPECT_TRUE(b.word.load().claimed()); }), eviction::done);
+}
+
 // ---- between the steps ------------------------------------------------------------------------------------------
 
 TEST(claim, what_touches_the_block_before_the_end_keeps_it) {
@@ -183,6 +188,16 @@ TEST(claim, holds_against_whoever_comes_in_between) {
     b.word.mark_dirty();
     b.word.unpin();
     return b.word.load().resident();
+  });
+}
+
+TEST(claim, a_forbidden_eviction_is_never_seen_to_have_taken_the_block) {
+  at_every_step([](int step) {
+    interrupted_block b;
+    b.rules.follow(true, false, 1);
+    return interrupted(
+        step, [&] { EXPECT_EQ(b.evict_by(), eviction::forbidden); },
+        [&] { EXPECT_TRUE(b.word.load().resident()) << "before step " << step; });
   });
 }
 
