@@ -100,7 +100,6 @@ TEST(reader_gate, memory_is_freed_under_no_reader) {
   gate g;
   core::atomic<node*> shared{new node{1}};
   core::atomic<int> readers_left{3};
-  int freed = 0;
   on_threads(4, [&](int t) {
     if (t < 3) {
       for (int i = 0; i < 20'000; ++i) {
@@ -114,15 +113,13 @@ TEST(reader_gate, memory_is_freed_under_no_reader) {
       readers_left.fetch_sub(1, core::order::release);
       return;
     }
-    while (readers_left.load(core::order::acquire) > 0) {
+    do {
       const std::unique_ptr<node> unlinked(shared.exchange(new node{2}, core::order::acq_rel));
       g.flip();
       while (!g.drained()) std::this_thread::yield();
-      ++freed;
-    }
+    } while (readers_left.load(core::order::acquire) > 0);
   });
   delete shared.load(core::order::acquire);
-  EXPECT_GT(freed, 0);
 }
 
 }  // namespace
