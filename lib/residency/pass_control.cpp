@@ -135,6 +135,22 @@ result<void> note_by_joining(scheduler_state& s, core::block<core::native_atomic
   }
 }
 
+/// Later uses, and the write-back, wait for the new bytes; and for those that uses on other streams have changed.
+result<void> make_ready(scheduler_state& s, core::block<core::native_atomics>& block, ticket used) noexcept {
+  std::uint64_t seen = block.ready.load(order::acquire);
+  for (;;) {
+    ticket all = used;
+    const ticket before(seen);
+    const bool covered = before.lane() == used.lane() && before.sequence() < used.sequence();
+    if (!covered && !s.timeline().is_complete(before)) {
+      const auto both = s.arena().join(before, used);
+      if (!both) return both.why();
+      all = *both;
+    }
+    if (block.ready.compare_exchange_strong(seen, all.packed(), order::acq_rel, order::acquire)) return {};
+  }
+}
+
 /// Records the event that covers the use, then notes it in the block: in this order.
 result<void> record_use(scheduler_state& s, runtime_state& r, std::uint32_t position, pass_state& p,
                         bool dirty) noexcept {
@@ -146,9 +162,9 @@ result<void> record_use(scheduler_state& s, runtime_state& r, std::uint32_t posi
   if (!block.uses.note(*used, is_complete))
     if (const auto joined = note_by_joining(s, block, *used); !joined) return joined;
   if (!dirty) return {};
-  block.ready.store(used->packed(), order::release);  // later uses wait for the new bytes
-  block.word.mark_dirty();
-  return {};
+  const auto ready = make_ready(s, block, *used);
+  if (ready) block.word.mark_dirty();
+  return ready;
 }
 
 /// The list of the slot's last pass: a selector may still read it.

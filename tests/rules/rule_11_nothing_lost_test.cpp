@@ -152,6 +152,38 @@ TEST_F(rule_11, what_kernels_may_be_changing_is_not_written_back) {
   EXPECT_TRUE(source_has(1, std::byte{9}));
 }
 
+TEST_F(rule_11, what_two_streams_changed_is_written_back_when_both_are_done) {
+  fickle_source shared(1, block_bytes);
+  gate held;
+  // Without the checker: it takes a use to change the whole block, and here each stream changes half of it.
+  rig two{{.vram_budget = 4 * block_bytes}, "emulated:vram=64MiB,check=off"};
+  const runtime both = two.sched().add_runtime("both", shared.as_model());
+  const stream slow = two.device().create_stream();
+  const stream quick = two.device().create_stream();
+  {
+    auto one = both.managed_forward(slow, one_by_one);
+    auto other_one = both.managed_forward(quick, one_by_one);
+    auto first = one.use(0);
+    auto second = other_one.use(0);
+    first.mark_dirty();
+    second.mark_dirty();
+    auto* data = static_cast<std::byte*>(first.device_ptr());
+    held.hold(slow);
+    emulated::launch(slow, [=] { std::memset(data, 1, block_bytes / 2); });
+    emulated::launch(quick, [=] { std::memset(data + block_bytes / 2, 2, block_bytes / 2); });
+    first.end();
+    second.end();
+  }
+  { auto scope = both.as_guest(); }  // its end asks for the write-back
+  // A write-back that waits for `quick` alone is done at once; the right one can't be seen to wait.
+  for (int i = 0; i < 200 && both.statistics().written_back == 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  held.open();
+  two.finish();
+  EXPECT_EQ(shared.bytes[0][0], std::byte{1});
+  EXPECT_EQ(shared.bytes[0][block_bytes - 1], std::byte{2});
+}
+
 TEST_F(rule_11, a_failed_load_leaves_the_block_absent_retryable_and_gives_every_byte_back) {
   source.failing_reads.store(1, core::order::relaxed);
   auto pass = mine.managed_forward(s, one_by_one);
