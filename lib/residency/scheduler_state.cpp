@@ -1,7 +1,6 @@
 #include "residency/scheduler_state.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <thread>
 
 #include "pinrail/units.hpp"
@@ -304,20 +303,28 @@ void scheduler_state::remove_runtime(runtime_state& r) {
 std::optional<std::uint32_t> scheduler_state::claim_byte_entry(std::string_view name) noexcept {
   for (std::uint32_t i = 0; i < byte_entries; ++i) {
     byte_name& b = byte_names_[i];
-    std::uint32_t free = 0;
-    if (b.taken.load(order::relaxed) != 0 || !b.taken.compare_exchange_strong(free, 1, order::acquire, order::relaxed))
+    std::uint32_t seen = b.state.load(order::relaxed);
+    if (seen % byte_name::next_turn != byte_name::free ||
+        !b.state.compare_exchange_strong(seen, seen + byte_name::being_written, order::acquire, order::relaxed))
       continue;
-    const std::size_t length = std::min(name.size(), sizeof(b.name) - 1);
-    std::memcpy(b.name, name.data(), length);
-    b.name[length] = '\0';
-    b.taken.store(2, order::release);
+    for (std::size_t c = 0; c < b.name.size(); ++c)  // release: who reads one of them sees that it is being written
+      b.name[c].store(c < name.size() && c + 1 < b.name.size() ? name[c] : '\0', order::release);
+    b.state.store(seen + byte_name::in_use, order::release);
     return first_byte_entry() + i;
   }
   return std::nullopt;
 }
 
+bool scheduler_state::byte_name::read(text& out) const noexcept {
+  const std::uint32_t before = state.load(order::acquire);
+  if (before % next_turn != in_use) return false;
+  for (std::size_t c = 0; c < out.size(); ++c) out[c] = name[c].load(order::acquire);
+  return state.load(order::relaxed) == before;
+}
+
 void scheduler_state::free_byte_entry(std::uint32_t entry) noexcept {
-  byte_names_[entry - first_byte_entry()].taken.store(0, order::release);
+  byte_name& b = byte_names_[entry - first_byte_entry()];
+  b.state.store(b.state.load(order::relaxed) - byte_name::in_use + byte_name::next_turn, order::release);
 }
 
 // ---- failing ------------------------------------------------------------------------------------------------

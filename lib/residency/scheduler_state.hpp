@@ -1,6 +1,7 @@
 // What all handles of one scheduler share.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -109,12 +110,14 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
   // ---- byte reservations: names for error messages --------------------------------------------------------
   [[nodiscard]] std::optional<std::uint32_t> claim_byte_entry(std::string_view name) noexcept;
   void free_byte_entry(std::uint32_t entry) noexcept;
-  /// Calls `visit(name, pages)` for each.
+  /// Calls `visit(name, pages)` for each. The name is a copy.
   template <class Visit>
   void for_each_byte_entry(Visit&& visit) const {
-    for (std::uint32_t i = 0; i < byte_entries; ++i)
-      if (byte_names_[i].taken.load(core::order::acquire) == 2)
-        visit(std::string_view(byte_names_[i].name), table_.read(first_byte_entry() + i).share_pages);
+    for (std::uint32_t i = 0; i < byte_entries; ++i) {
+      byte_name::text name;
+      if (byte_names_[i].read(name))
+        visit(std::string_view(name.data()), table_.read(first_byte_entry() + i).share_pages);
+    }
   }
 
   // ---- ending and failing -----------------------------------------------------------------------------------
@@ -178,9 +181,16 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
   friend class working;
   static constexpr std::uint32_t byte_entries = 256;
   enum class halt : std::uint32_t { no, closed, lost };
+  /// A name that may be read while its entry ends and begins anew.
   struct byte_name {
-    core::atomic<std::uint32_t> taken{0};  ///< 0 free, 1 being written, 2 in use
-    char name[48] = {};
+    using text = std::array<char, 48>;
+    enum : std::uint32_t { free = 0, being_written = 1, in_use = 2, next_turn = 4 };
+
+    /// False if the entry isn't in use, or changed hands meanwhile.
+    [[nodiscard]] bool read(text& out) const noexcept;
+
+    core::atomic<std::uint32_t> state{free};  ///< and, above the low two bits, how often it was taken
+    std::array<core::atomic<char>, std::tuple_size_v<text>> name{};
   };
 
   [[nodiscard]] std::uint32_t first_byte_entry() const noexcept { return 1 + options_.max_runtimes; }

@@ -81,5 +81,17 @@ TEST(rule_15, random_calls_from_eight_threads) {
   });
 }
 
+TEST(rule_15, byte_reservations_come_and_go_while_their_names_are_read) {
+  rig r{{.vram_budget = 8 * block_bytes}};
+  core::atomic<bool> done{false};
+  std::thread reader([&] {
+    while (!done.load(core::order::acquire))
+      for (const blocker& b : r.sched().blockers()) EXPECT_TRUE(b.name == "workspace" || b.name == "kv") << b.name;
+  });
+  for (int i = 0; i < 3000; ++i) auto bytes = r.sched().budget().reserve_bytes(4096, i % 2 == 0 ? "workspace" : "kv");
+  done.store(true, core::order::release);
+  reader.join();
+}
+
 }  // namespace
 }  // namespace pinrail::test
