@@ -131,7 +131,7 @@ bool evict_for(scheduler_state& s, const room_request& request, extent& out) noe
   return false;
 }
 
-/// Can the request never succeed, whatever others do?
+/// Can the request never succeed, as long as budget and share stay what they are?
 result<void> check_size(scheduler_state& s, const room_request& request) noexcept {
   std::uint64_t most = s.budget_pages();
   if (request.runtime != nullptr)
@@ -155,6 +155,7 @@ bool try_harder(scheduler_state& s, room_request request, extent& out) noexcept 
 }  // namespace
 
 bool try_room(scheduler_state& s, const room_request& request, extent& out) noexcept {
+  if (!check_size(s, request)) return false;  // before anything is evicted for it
   const scheduler_state::reading inside(s);
   core::reservation mine;
   extent kept;

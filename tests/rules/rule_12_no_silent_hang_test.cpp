@@ -111,6 +111,14 @@ TEST_F(rule_12, what_can_never_fit_fails_at_once) {
   EXPECT_EQ(e.available_bytes(), 4 * block_bytes);
 }
 
+TEST_F(rule_12, nothing_is_evicted_for_a_prefetch_that_can_never_fit) {
+  auto large = r.add("large", {block_bytes, 5 * block_bytes});
+  r.sched().set_vram_budget(4 * block_bytes);
+  r.run(kept);
+  auto pass = large.handle.managed_forward(s, {.order = {1, 0}, .prefetch_blocks = 1});
+  EXPECT_EQ(r.resident(kept).size(), 3u);
+}
+
 TEST_F(rule_12, passes_that_wait_for_each_other_dont_deadlock) {
   // Eight passes over a share of three blocks: their near windows alone want three times what there is.
   auto wide = r.add("wide", 9, block_bytes);
