@@ -18,15 +18,43 @@ arena::arena(devices::timeline& timeline, std::uint32_t join_stream, std::byte* 
 
 bool arena::take_free(std::uint32_t count, extent& out) noexcept {
   const page_run run = map_.take_best(count);
-  return run.count != 0 && admit(run, out);
+  if (run.count == 0) return false;
+  if (admit(run, out)) return true;
+  const page_run draining = cheapest_free_run(count);
+  return draining.count != 0 && take_exact(draining, out);
+}
+
+/// Of the free runs of this length the one with the most pages that drain; count 0 if none drains.
+page_run arena::cheapest_free_run(std::uint32_t count) const noexcept {
+  page_run best{0, 0};
+  if (draining_pages() == 0) return best;
+  std::uint64_t most = 0;
+  for (page_run free = map_.free_run(0); free.count > 0; free = map_.free_run(free.end())) {
+    if (free.count < count) continue;
+    std::uint64_t draining = count - 1 - uncharged_pages({free.first, count - 1});
+    for (std::uint32_t first = free.first; first + count <= free.end(); ++first) {
+      draining += is_draining(first + count - 1);
+      if (draining > most) {
+        most = draining;
+        best = {first, count};
+      }
+      draining -= is_draining(first);
+    }
+  }
+  return best;
+}
+
+std::uint64_t arena::uncharged_pages(page_run run) const noexcept {
+  std::uint64_t sum = 0;
+  for (std::uint32_t p = run.first; p < run.end(); ++p) sum += !is_draining(p);
+  return sum;
 }
 
 bool arena::take_exact(page_run run, extent& out) noexcept { return map_.take(run) && admit(run, out); }
 
 /// The run is held. Charges it to the budget, less what is draining in it, and collects its fences (A2, A3).
 bool arena::admit(page_run run, extent& out) noexcept {
-  std::uint64_t draining = 0;
-  for (std::uint32_t p = run.first; p < run.end(); ++p) draining += fences_[p].load(order::relaxed) != 0;
+  const std::uint64_t draining = run.count - uncharged_pages(run);
   if (!budget_.take(run.count - draining)) {
     map_.give(run);
     return false;

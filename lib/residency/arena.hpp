@@ -56,10 +56,13 @@ class arena {
   [[nodiscard]] budget_word& budget() noexcept { return budget_; }
   [[nodiscard]] const budget_word& budget() const noexcept { return budget_; }
 
-  /// `count` contiguous free pages, charged to the budget. False if there are none, or no budget.
+  /// `count` contiguous free pages, charged to the budget. False if there are none, or no budget. Where the budget
+  /// is short, pages that drain are taken: they are in it already.
   [[nodiscard]] bool take_free(std::uint32_t count, extent& out) noexcept;
   /// Exactly these free pages.
   [[nodiscard]] bool take_exact(page_run run, extent& out) noexcept;
+  /// What taking free pages would add to the budget: those that drain are in it already. A hint.
+  [[nodiscard]] std::uint64_t uncharged_pages(page_run run) const noexcept;
   /// Is there a free run of this length, budget aside?
   [[nodiscard]] bool has_free_run(std::uint32_t count) const noexcept;
 
@@ -84,8 +87,12 @@ class arena {
 
  private:
   [[nodiscard]] bool admit(page_run run, extent& out) noexcept;
+  [[nodiscard]] page_run cheapest_free_run(std::uint32_t count) const noexcept;
   [[nodiscard]] result<ticket> joined(const fence_set& fences) noexcept;
   std::uint64_t reap_run(page_run run) noexcept;
+  [[nodiscard]] bool is_draining(std::uint32_t free_page) const noexcept {
+    return fences_[free_page].load(core::order::relaxed) != 0;
+  }
 
   devices::timeline& timeline_;
   std::uint32_t join_stream_;

@@ -54,6 +54,12 @@ bool charge(scheduler_state& s, const room_request& request, const core::reserva
   return true;
 }
 
+/// What two runs that overlap have in common.
+page_run common(page_run a, page_run b) noexcept {
+  const std::uint32_t first = std::max(a.first, b.first);
+  return {first, std::min(a.end(), b.end()) - first};
+}
+
 /// One span of a window, evicted or taken: then it belongs to `held`, which it follows.
 bool take_span(scheduler_state& s, const room_request& request, const span_of_pages& span, page_run inside,
                extent& held) noexcept {
@@ -80,11 +86,9 @@ bool take_window(scheduler_state& s, const room_request& request, const std::vec
                  const window& w, extent& out) noexcept {
   extent held;
   for (std::size_t i = w.first; i <= w.last; ++i) {
-    page_run inside = spans[i].run;  // free spans are cut to the window, blocks come whole
-    if (spans[i].what == span_of_pages::kind::free) {
-      inside.first = std::max(inside.first, w.run.first);
-      inside.count = std::min(spans[i].run.end(), w.run.end()) - inside.first;
-    }
+    // Free spans are cut to the window, blocks come whole.
+    const bool free = spans[i].what == span_of_pages::kind::free;
+    const page_run inside = free ? common(spans[i].run, w.run) : spans[i].run;
     if (take_span(s, request, spans[i], inside, held)) continue;
     free_pages(s, held);
     return false;
@@ -94,25 +98,47 @@ bool take_window(scheduler_state& s, const room_request& request, const std::vec
   return true;
 }
 
+/// The budget is short, not memory: evicts the best victim and frees it. Pages that are still draining will do, so no
+/// more is evicted while enough of them are.
+bool free_best(scheduler_state& s, const room_request& request, std::uint64_t pages) noexcept {
+  extent freed;
+  if (s.arena().draining_pages() >= pages || !evict_best(s, request, freed)) return false;
+  free_pages(s, freed);
+  return true;
+}
+
+/// The free pages of a window are not charged yet. Where the arena is larger than the budget, or bytes are reserved
+/// without memory, the budget may not have them, although there is memory.
+bool budget_for_window(scheduler_state& s, const room_request& request, const std::vector<span_of_pages>& spans,
+                       const window& w) noexcept {
+  std::uint64_t needed = 0;
+  for (std::size_t i = w.first; i <= w.last; ++i)
+    if (spans[i].what == span_of_pages::kind::free) needed += s.arena().uncharged_pages(common(spans[i].run, w.run));
+  const auto& budget = s.arena().budget();
+  for (int attempt = 0; attempt < claim_attempts; ++attempt) {
+    s.arena().reap();
+    if (budget.load().sum() + needed <= budget.capacity()) return true;
+    if (!free_best(s, request, needed)) return false;
+  }
+  return false;
+}
+
 bool evict_window(scheduler_state& s, const room_request& request, extent& out) noexcept {
   for (int attempt = 0; attempt < window_attempts; ++attempt) {
     const auto& spans = snapshot(s, request);
     const auto w = cheapest_window(spans, request.pages);
-    if (!w) return false;
+    if (!w || !budget_for_window(s, request, spans, *w)) return false;
     if (take_window(s, request, spans, *w, out)) return true;
   }
   return false;
 }
 
-/// The budget is short, not contiguous memory: evicts and frees until it isn't. Pages that are still draining
-/// will do, so no more is evicted while enough of them are.
+/// There is a free run, but no budget for it.
 bool free_for(scheduler_state& s, const room_request& request, extent& out) noexcept {
   for (int attempt = 0; attempt < claim_attempts; ++attempt) {
     s.arena().reap();
     if (s.arena().take_free(request.pages, out)) return true;
-    extent freed;
-    if (s.arena().draining_pages() >= request.pages || !evict_best(s, request, freed)) return false;
-    free_pages(s, freed);
+    if (!free_best(s, request, request.pages)) return false;
   }
   return false;
 }

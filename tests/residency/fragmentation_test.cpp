@@ -86,6 +86,17 @@ TEST_F(fragmentation, blocks_in_use_stay_and_others_go_around_them) {
   for (const block_index b : {1, 3, 5, 7, 9, 11, 13, 15}) EXPECT_TRUE(small.handle.is_resident(b)) << b;
 }
 
+TEST_F(fragmentation, with_more_memory_than_budget_a_load_frees_budget_where_it_is_and_memory_where_it_fits) {
+  r.run(small);
+  auto odd = small.handle.protect_blocks({1, 3, 5, 7, 9, 11, 13, 15});
+  auto bytes = r.sched().budget().reserve_bytes(8 * unit, "kv cache");  // counted only: the even blocks' memory is free
+  odd.end();
+  ASSERT_EQ(r.resident(small), (std::vector<block_index>{1, 3, 5, 7, 9, 11, 13, 15}));
+  r.run(large, {0}, {.prefetch_blocks = 0, .load_deadline = std::chrono::milliseconds(500)});
+  EXPECT_TRUE(large.handle.is_resident(0));
+  EXPECT_LE(small.handle.statistics().victims_total(), 8u + 6u);
+}
+
 TEST_F(fragmentation, eight_threads_mix_sizes_under_pressure) {
   auto odd = r.add("odd", {5000, 3 * unit, unit / 2, 2 * unit + 1, unit, 4 * unit, 7000, unit});
   auto guard = odd.handle.protect_blocks({2, 6});

@@ -103,6 +103,30 @@ TEST_F(rule_07, memory_is_reusable_by_stream_order_while_its_kernels_still_run) 
   s.synchronize();
 }
 
+TEST_F(rule_07, memory_that_drains_is_reusable_also_where_other_memory_is_free_and_the_budget_is_not) {
+  auto first = r.add("first", 1, block_bytes);
+  auto next = r.add("next", 1, 8 * block_bytes);
+  r.run(first);  // at the lowest address
+  const stream s = r.device().create_stream();
+  gate held;
+  {
+    auto scope = host.handle.as_guest(guest.handle);
+    auto pass = guest.handle.managed_forward(s, {.wraps = false});
+    held.hold(s);
+    for (block_index b : guest.handle.blocks()) r.check(pass.use(b), guest, s);
+  }
+  r.sched().remove_runtime(first.handle);
+  auto bytes = r.sched().budget().reserve_bytes(4 * block_bytes, "workspace");  // counted only: four blocks are free
+  const stream t = r.device().create_stream();
+  {
+    auto pass = next.handle.managed_forward(t, {.prefetch_blocks = 0, .load_deadline = std::chrono::milliseconds(500)});
+    r.check(pass.use(0), next, t);
+  }
+  held.open();
+  t.synchronize();
+  s.synchronize();
+}
+
 TEST_F(rule_07, scopes_of_one_guest_nest_and_the_last_one_ends_it) {
   auto outer = host.handle.as_guest(guest.handle);
   std::vector<guest_guard> scopes(8);
