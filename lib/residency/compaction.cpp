@@ -4,6 +4,7 @@
 
 #include "residency/say.hpp"
 #include "residency/snapshot.hpp"
+#include "residency/transfers.hpp"
 
 namespace pinrail::residency {
 namespace order = core::order;
@@ -43,8 +44,20 @@ bool compaction::step() noexcept {
   if (available < r.pages) return false;  // not for want of contiguous memory
   const auto w = cheapest_slide(spans, r.pages);
   const bool changed = w ? slide(spans, *w, r) : relocate(spans, r);
-  if (changed) state_.progress().notify();
+  if (changed) {
+    state_.progress().notify();
+  } else {
+    write_back_all();
+  }
   return changed;
+}
+
+/// Dirty blocks don't move. All are written back, also those that the request may not evict: these can move then.
+void compaction::write_back_all() noexcept {
+  state_.for_each_runtime([this](runtime_state& r) {
+    for (std::uint32_t p = 0; p < r.blocks().size(); ++p)
+      if (r.at(p).word.load().dirty()) state_.moves().request_write_back(r, p);
+  });
 }
 
 bool compaction::slide(const std::vector<span_of_pages>& spans, const window& w, const room_request& r) noexcept {

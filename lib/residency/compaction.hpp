@@ -6,6 +6,8 @@
 //             pieces of the hole's size, in order on one stream, so that no copy overlaps itself.
 //   relocate  where no stretch has enough free pages: movable blocks leave the best one for holes elsewhere.
 //
+// Where neither is possible, dirty blocks are written back: clean ones can move.
+//
 // A move owns the block like a load does (`loading`): pinners wait until the copy has been submitted. The copy
 // waits on the device for the block's copy and uses, and for what was in the hole; the hole's new fence is the
 // move's ticket.
@@ -47,6 +49,7 @@ class compaction {
   /// pages are free. On a device error the block is given up, as after a failed load.
   [[nodiscard]] result<core::ticket> move_block(runtime_state& r, std::uint32_t position, page_run from,
                                                 const extent& to) noexcept;
+  void write_back_all() noexcept;
   [[nodiscard]] devices::status enqueue(page_run from, const extent& to, std::uint64_t size_bytes) noexcept;
   /// Adds what the block's old pages wait for.
   [[nodiscard]] bool wait_for_block_too(hole& h, const core::block<native_atomics>& block) noexcept;

@@ -210,6 +210,7 @@ result<void> await_room(scheduler_state& s, room_request request, std::uint64_t 
       s.moves().withdraw_compaction(request);
       return end;
     }
+    request.write_back = true;
     s.arena().reap();
     s.moves().request_compaction(request);
     s.await(key, until_ns);

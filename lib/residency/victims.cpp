@@ -26,7 +26,8 @@ std::optional<core::victim> choose_victim(scheduler_state& s, const room_request
     }
   });
   const auto& dirty = best.best_dirty();
-  if (dirty && (!best.best() || best.best()->worth < dirty->worth))
+  const auto& clean = best.best();
+  if (dirty && (request.write_back || !clean || clean->worth < dirty->worth))
     if (runtime_state* r = s.runtime_at(dirty->runtime)) s.moves().request_write_back(*r, dirty->position);
   return best.best();
 }

@@ -25,6 +25,8 @@ struct room_request {
   /// Last resorts of demands (see selection_limits, and rule 5).
   bool waiting_windows = false;
   bool extreme = false;
+  /// Have the best dirty block written back, whatever the clean ones are: they did not do.
+  bool write_back = false;
   /// Look at every block, not only at the heads.
   bool every_block = false;
   /// Only the request's own runtime: it has its share.

@@ -97,6 +97,37 @@ TEST_F(fragmentation, with_more_memory_than_budget_a_load_frees_budget_where_it_
   EXPECT_LE(small.handle.statistics().victims_total(), 8u + 6u);
 }
 
+/// As above, with blocks that can be written back.
+struct fragmentation_by_dirty_blocks : testing::Test {
+  rig r{{.vram_budget = 16 * unit, .high_watermark = 1, .load_deadline = std::chrono::seconds(10)}};
+  named_runtime small = r.add("small", 16, unit, {.pinned = true, .writable = true});
+  named_runtime large = r.add("large", 2, 6 * unit);
+  stream s = r.device().create_stream();
+
+  void change(block_index b) {
+    auto pass = small.handle.managed_forward(s, {.prefetch_blocks = 0, .wraps = false});
+    auto held = pass.use(b);
+    held.mark_dirty();
+  }
+};
+
+TEST_F(fragmentation_by_dirty_blocks, they_are_written_back_until_there_is_a_window) {
+  r.run(small);
+  for (block_index b = 0; b < 15; ++b) change(b);  // the best victim, 15, is clean, and alone too small
+  r.run(large, {0}, {.prefetch_blocks = 0});
+  EXPECT_TRUE(large.handle.is_resident(0));
+}
+
+TEST_F(fragmentation_by_dirty_blocks, protected_ones_are_written_back_and_move) {
+  r.run(small);
+  auto guard = small.handle.protect_blocks({0, 2, 4, 6, 8, 10, 12, 14});
+  for (block_index b = 0; b < 16; b += 2) change(b);
+  r.run(large, {0}, {.prefetch_blocks = 0});
+  EXPECT_TRUE(large.handle.is_resident(0));
+  EXPECT_GT(small.handle.statistics().moves, 0u);
+  for (block_index b = 0; b < 16; b += 2) EXPECT_TRUE(small.handle.is_resident(b)) << b;
+}
+
 TEST_F(fragmentation, eight_threads_mix_sizes_under_pressure) {
   auto odd = r.add("odd", {5000, 3 * unit, unit / 2, 2 * unit + 1, unit, 4 * unit, 7000, unit});
   auto guard = odd.handle.protect_blocks({2, 6});
