@@ -19,17 +19,6 @@ std::uint64_t reservation_trace_id(const runtime_state& r, std::uint32_t epoch) 
   return std::uint64_t{1} << 63 | std::uint64_t{r.index()} << 32 | epoch;
 }
 
-/// A runtime that holds more than it was just granted gives up its own blocks, the farthest first. What is in use
-/// stays, and is given up when the runtime next needs room.
-void trim_to_share(scheduler_state& s, runtime_state& r, std::uint64_t share_pages) noexcept {
-  const scheduler_state::reading inside(s);
-  const room_request own{.runtime = &r, .pages = 1, .cause = eviction_cause::share, .own_only = true};
-  while (r.charged_pages() > share_pages) {
-    const auto v = choose_victim(s, own);
-    if (!v || !evict_and_free(s, r, v->position, eviction_cause::share)) return;
-  }
-}
-
 struct wanted_share {
   std::uint64_t least = 0;
   std::uint64_t most = 0;
@@ -139,6 +128,21 @@ void unprotect(runtime_state& r, std::span<const block_index> positions) noexcep
 
 // ---- reservations ---------------------------------------------------------------------------------------------
 
+void trim_to_share(scheduler_state& s, runtime_state& r) noexcept {
+  const auto too_much = [&] {
+    const core::reservation now = s.read(r);
+    return now.confined() && r.charged_pages() > now.share_pages;
+  };
+  if (!too_much()) return;
+  const scheduler_state::reading inside(s);
+  const room_request own{.runtime = &r, .pages = 1, .cause = eviction_cause::share, .own_only = true};
+  while (too_much()) {
+    const auto v = choose_victim(s, own);
+    if (!v || !evict_and_free(s, r, v->position, eviction_cause::share)) return;
+    s.progress().notify();
+  }
+}
+
 result<granted_share> reserve(runtime_state& r, const reserve_options& o) noexcept {
   scheduler_state& s = r.owner();
   const scheduler_state::working call(s);
@@ -156,7 +160,7 @@ result<granted_share> reserve(runtime_state& r, const reserve_options& o) noexce
     release(r, granted->epoch);
     return failure{.code = errc::closed};
   }
-  trim_to_share(s, r, granted->pages);
+  trim_to_share(s, r);
   s.progress().notify();
   return granted;
 }
@@ -191,7 +195,7 @@ result<granted_share> enter_guest(runtime_state& r) noexcept {
     leave_guest(r);
     return failure{.code = errc::closed};
   }
-  trim_to_share(s, r, granted->pages);
+  trim_to_share(s, r);
   return granted;
 }
 

@@ -24,6 +24,10 @@ struct granted_share {
   std::uint32_t epoch = 0;
 };
 
+/// A runtime that holds more than its share gives up its own blocks, the farthest first. What is in use stays; the
+/// transfer thread comes back for it.
+void trim_to_share(scheduler_state& s, runtime_state& r) noexcept;
+
 /// Rules 3 to 5. Lock-free.
 [[nodiscard]] result<granted_share> reserve(runtime_state& r, const reserve_options& options) noexcept;
 /// Rule 6. Returns whether this call ended a reservation.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "residency/grants.hpp"
 #include "residency/say.hpp"
 
 namespace pinrail::residency {
@@ -428,6 +429,7 @@ bool transfers::upkeep() noexcept {
     if (r.leaving.load(order::acquire) == runtime_state::departure::straggling && r.charged_pages() != 0 &&
         state_.should_leave(r))
       evict_all(state_, r, eviction_cause::guest_exit);
+    trim_to_share(state_, r);
   });
   trim_to_watermark();
   sampling_ = false;

@@ -65,5 +65,21 @@ TEST_F(rule_04, eight_threads_hammer_the_others_and_take_nothing_of_it) {
   EXPECT_LE(primary.handle.statistics().peak_resident_bytes, 4 * block_bytes);
 }
 
+TEST_F(rule_04, what_it_holds_beyond_a_new_share_leaves_when_it_can_so_that_others_get_theirs) {
+  auto first = r.add("first", 12, block_bytes);
+  auto second = r.add("second", 6, block_bytes);
+  const stream s = r.device().create_stream();
+  {
+    auto pass = first.handle.managed_forward(s, {.prefetch_blocks = 0, .wraps = false});
+    std::vector<use> all;
+    for (const block_index b : first.handle.blocks()) all.push_back(pass.use(b));
+    (void)first.handle.reserve_for_resident({.bytes = 6 * block_bytes});  // twice that much is in use
+  }
+  const auto theirs = second.handle.reserve_for_resident();
+  r.run(second);
+  EXPECT_EQ(r.resident(second).size(), 6u);
+  EXPECT_LE(first.handle.statistics().resident_bytes, 6 * block_bytes);
+}
+
 }  // namespace
 }  // namespace pinrail::test
