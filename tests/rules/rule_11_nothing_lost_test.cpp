@@ -217,6 +217,33 @@ TEST_F(rule_11, a_device_call_that_fails_fails_the_load_and_no_more) {
   EXPECT_EQ(r.wrong_blocks(), 0u);
 }
 
+TEST_F(rule_11, a_device_call_that_fails_while_memory_is_freed_loses_none_of_it) {
+  const stream t = r.device().create_stream();
+  gate first;
+  gate second;
+  auto scope = other.handle.as_guest();
+  {
+    auto one = other.handle.managed_forward(s, one_by_one);
+    auto two = other.handle.managed_forward(t, one_by_one);
+    first.hold(s);
+    second.hold(t);
+    r.check(one.use(0), other, s);
+    r.check(two.use(0), other, t);
+  }
+  // Freed memory waits for both streams, which takes an event that covers both.
+  emulated::inject(r.device(), {.where = emulated::call::record_event, .after = 0, .code = errc::device_error});
+  std::thread opener([&] {
+    EXPECT_TRUE(eventually([&] { return other.handle.statistics().resident_bytes == 0; }));
+    first.open();
+    second.open();
+  });
+  scope.end();
+  opener.join();
+  s.synchronize();
+  t.synchronize();
+  EXPECT_EQ(r.sched().statistics().used_bytes, 0u) << r.sched().first_error().value_or("no error");
+}
+
 TEST_F(rule_11, a_lost_device_poisons_the_scheduler_with_a_clear_message) {
   emulated::inject(r.device(), {.where = emulated::call::copy_host_to_device, .after = 0, .code = errc::device_lost});
   const error e = caught([&] { r.run(other); });
