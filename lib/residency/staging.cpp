@@ -58,14 +58,16 @@ void staging::prepare(std::uint64_t largest_chunk_bytes) {
   if (parts_->count.load(order::relaxed) != 0) return;
   parts_->slabs = std::make_unique<parts::slab[]>(wanted_slabs_);
   std::uint32_t got = 0;
+  failure why;
   for (; got < wanted_slabs_; ++got) {
     const auto memory = device_.allocate_pinned(slab_bytes_);
+    why = memory.why();
     if (!memory) break;
     parts_->slabs[got].memory = *memory;
   }
   if (got == 0)
-    throw error(failure{.code = errc::out_of_memory, .needed_bytes = slab_bytes_},
-                fmt::format("no page-locked memory for staging: not even one slab of {}", format_bytes(slab_bytes_)));
+    throw error(why, fmt::format("no page-locked memory for staging, not even one slab of {}: {} (native code {})",
+                                 format_bytes(slab_bytes_), to_string(why.code), why.native_code));
   parts_->count.store(got, order::release);
 }
 

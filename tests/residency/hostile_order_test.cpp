@@ -266,6 +266,15 @@ TEST(hostile_order, bad_options_name_the_value_and_the_limit) {
   EXPECT_EQ(emulated::live_resources(*dev).streams, 0u);
 }
 
+TEST(hostile_order, staging_memory_that_is_refused_is_refused_with_the_devices_reason) {
+  rig r{{.vram_budget = 4_MiB}};
+  for (const errc code : {errc::out_of_memory, errc::device_error}) {
+    emulated::inject(r.device(), {.where = emulated::call::allocate_pinned, .after = 0, .code = code});
+    EXPECT_EQ(caught([&] { (void)r.add("staged", 1, 4096, {.pinned = false}); }).code(), code);
+  }
+  r.run(r.add("staged", 1, 4096, {.pinned = false}));
+}
+
 TEST(hostile_order, the_table_of_runtimes_is_bounded_and_slots_come_back) {
   rig r{{.vram_budget = 4_MiB, .max_runtimes = 2}};
   auto a = r.add("a", 1, 4096);
