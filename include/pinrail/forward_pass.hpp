@@ -46,13 +46,14 @@ class [[nodiscard]] use {
         size_bytes_(other.size_bytes_),
         trace_id_(other.trace_id_) {}
   use& operator=(use&& other) noexcept {
-    std::swap(runtime_, other.runtime_);
-    std::swap(pass_, other.pass_);
-    std::swap(block_, other.block_);
-    std::swap(dirty_, other.dirty_);
-    std::swap(data_, other.data_);
-    std::swap(size_bytes_, other.size_bytes_);
-    std::swap(trace_id_, other.trace_id_);
+    use taken(std::move(other));  // ends with what this one held
+    std::swap(runtime_, taken.runtime_);
+    std::swap(pass_, taken.pass_);
+    std::swap(block_, taken.block_);
+    std::swap(dirty_, taken.dirty_);
+    std::swap(data_, taken.data_);
+    std::swap(size_bytes_, taken.size_bytes_);
+    std::swap(trace_id_, taken.trace_id_);
     return *this;
   }
   ~use() { end(); }
@@ -93,8 +94,9 @@ class [[nodiscard]] forward_pass {
   forward_pass(forward_pass&& other) noexcept
       : runtime_(std::move(other.runtime_)), pass_(std::exchange(other.pass_, nullptr)) {}
   forward_pass& operator=(forward_pass&& other) noexcept {
-    std::swap(runtime_, other.runtime_);
-    std::swap(pass_, other.pass_);
+    forward_pass taken(std::move(other));  // ends with what this one held
+    std::swap(runtime_, taken.runtime_);
+    std::swap(pass_, taken.pass_);
     return *this;
   }
   ~forward_pass() { end(); }

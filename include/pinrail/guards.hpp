@@ -1,6 +1,7 @@
 // Guards: scopes and handles that keep blocks and bytes where they are.
 //
-// All are move-only, may end on another thread than they began on, and end on exceptions like any destructor.
+// All are move-only, may end on another thread than they began on, and end on exceptions like any destructor. One that
+// is assigned to ends what it held.
 // Ending one never throws; an error in it is kept in `scheduler::first_error()`. A guard may outlive its
 // scheduler: it then guards nothing.
 #pragma once
@@ -28,8 +29,9 @@ class [[nodiscard]] residency_guard {
   residency_guard() = default;
   residency_guard(residency_guard&& other) noexcept = default;
   residency_guard& operator=(residency_guard&& other) noexcept {
-    std::swap(runtime_, other.runtime_);
-    std::swap(trace_id_, other.trace_id_);
+    residency_guard taken(std::move(other));  // ends with what this one held
+    std::swap(runtime_, taken.runtime_);
+    std::swap(trace_id_, taken.trace_id_);
     return *this;
   }
   ~residency_guard() { end(); }
@@ -75,9 +77,10 @@ class [[nodiscard]] guest_guard {
   guest_guard() = default;
   guest_guard(guest_guard&& other) noexcept = default;
   guest_guard& operator=(guest_guard&& other) noexcept {
-    std::swap(runtime_, other.runtime_);
-    std::swap(share_bytes_, other.share_bytes_);
-    std::swap(trace_id_, other.trace_id_);
+    guest_guard taken(std::move(other));  // ends with what this one held
+    std::swap(runtime_, taken.runtime_);
+    std::swap(share_bytes_, taken.share_bytes_);
+    std::swap(trace_id_, taken.trace_id_);
     return *this;
   }
   ~guest_guard() { end(); }
@@ -99,8 +102,9 @@ class [[nodiscard]] block_guard {
   block_guard() = default;
   block_guard(block_guard&& other) noexcept = default;
   block_guard& operator=(block_guard&& other) noexcept {
-    std::swap(runtime_, other.runtime_);
-    std::swap(blocks_, other.blocks_);
+    block_guard taken(std::move(other));  // ends with what this one held
+    std::swap(runtime_, taken.runtime_);
+    std::swap(blocks_, taken.blocks_);
     return *this;
   }
   ~block_guard() { end(); }
@@ -118,12 +122,17 @@ class [[nodiscard]] block_guard {
 class [[nodiscard]] byte_reservation {
  public:
   byte_reservation() = default;
-  byte_reservation(byte_reservation&& other) noexcept { *this = std::move(other); }
+  byte_reservation(byte_reservation&& other) noexcept
+      : scheduler_(std::move(other.scheduler_)),
+        entry_(other.entry_),
+        size_bytes_(std::exchange(other.size_bytes_, 0)),
+        memory_(std::exchange(other.memory_, nullptr)) {}
   byte_reservation& operator=(byte_reservation&& other) noexcept {
-    std::swap(scheduler_, other.scheduler_);
-    std::swap(entry_, other.entry_);
-    std::swap(size_bytes_, other.size_bytes_);
-    std::swap(memory_, other.memory_);
+    byte_reservation taken(std::move(other));
+    std::swap(scheduler_, taken.scheduler_);
+    std::swap(entry_, taken.entry_);
+    std::swap(size_bytes_, taken.size_bytes_);
+    std::swap(memory_, taken.memory_);
     return *this;
   }
   ~byte_reservation() { end(); }

@@ -54,8 +54,9 @@ void stream_ref::synchronize() const {
 }
 
 stream& stream::operator=(stream&& other) noexcept {
-  std::swap(owner_, other.owner_);
-  std::swap(index_, other.index_);
+  stream taken(std::move(other));  // ends with what this one held
+  std::swap(owner_, taken.owner_);
+  std::swap(index_, taken.index_);
   return *this;
 }
 

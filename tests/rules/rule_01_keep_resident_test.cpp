@@ -116,6 +116,45 @@ TEST_F(rule_01, guards_end_on_exceptions_and_move) {
   EXPECT_EQ(kept.handle.statistics().guards, 0u);
 }
 
+TEST_F(rule_01, a_guard_that_is_assigned_to_ends_what_it_held) {
+  auto a = kept.handle.keep_resident();
+  auto b = other.handle.keep_resident();
+  a = std::move(b);
+  EXPECT_EQ(kept.handle.statistics().guards, 0u);
+  EXPECT_EQ(other.handle.statistics().guards, 1u);
+  EXPECT_FALSE(b.active());  // NOLINT: what is left of a moved guard
+  auto c = kept.handle.protect_blocks({0});
+  auto d = kept.handle.protect_blocks({1});
+  c = std::move(d);
+  r.run(kept);
+  r.run(other, {0, 1, 2, 3, 4, 5, 6}, {.prefetch_blocks = 0});
+  EXPECT_EQ(r.resident(kept), std::vector<block_index>{1});
+}
+
+TEST_F(rule_01, so_do_guests_byte_reservations_uses_passes_and_streams) {
+  auto guest = kept.handle.as_guest();
+  auto bytes = r.sched().budget().reserve_bytes(block_bytes, "one");
+  auto more = r.sched().budget().reserve_bytes(2 * block_bytes, "two");
+  guest = other.handle.try_as_guest(other.handle) ? guest_guard() : guest_guard();
+  bytes = std::move(more);
+  EXPECT_EQ(r.sched().budget().reserved_bytes(), 2 * block_bytes);
+  stream s = r.device().create_stream();
+  stream t = r.device().create_stream();
+  auto pass = kept.handle.managed_forward(s);
+  auto next = kept.handle.managed_forward(s);
+  auto held = next.use(0);
+  auto second = next.use(1);
+  held = std::move(second);
+  pass = std::move(next);  // and not the other one: that is where the use is
+  EXPECT_EQ(held.block(), 1u);
+  held.end();
+  pass.end();
+  const auto streams = emulated::live_resources(r.device()).streams;
+  s = std::move(t);
+  EXPECT_EQ(emulated::live_resources(r.device()).streams, streams - 1);
+  r.sched().remove_runtime(kept.handle);  // nothing is left that uses it
+}
+
 TEST_F(rule_01, protect_blocks_protects_the_chosen_ones_only) {
   r.run(kept);
   auto guard = kept.handle.protect_blocks({1, 3});
