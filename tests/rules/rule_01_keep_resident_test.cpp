@@ -59,17 +59,16 @@ TEST_F(rule_01, load_also_loads) {
 }
 
 TEST_F(rule_01, load_has_its_deadline_for_each_block_and_not_for_all) {
-  rig impatient{
-      {.vram_budget = 16 * block_bytes, .load_deadline = std::chrono::milliseconds(400), .reader_threads = 1}};
+  // In virtual time: 48 copies of 2.7 ms, and a deadline of 20.
+  auto dev = open_device("simulated:vram=4GiB,h2d=25GB/s");
+  scheduler sched(*dev, {.load_deadline = std::chrono::milliseconds(20)});
   std::vector<block_info> blocks;
-  for (int b = 0; b < 10; ++b) blocks.push_back({"block." + std::to_string(b), block_bytes, {}});
-  const runtime slow = impatient.sched().add_runtime(
-      "slow", model_from_callback(blocks, [](block_index, std::uint64_t, std::span<std::byte>) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(60));  // a slow disk: 600 ms for all
-        return true;
-      }));
+  for (int b = 0; b < 48; ++b) blocks.push_back({"block." + std::to_string(b), 64_MiB, {}});
+  const runtime slow = sched.add_runtime(
+      "slow", model_from_callback(blocks, [](block_index, std::uint64_t, std::span<std::byte>) { return false; }));
   auto guard = slow.keep_resident({.load = true});
-  EXPECT_EQ(slow.statistics().resident_blocks, 10u);
+  EXPECT_EQ(slow.statistics().resident_blocks, 48u);
+  EXPECT_GT(dev->now_ns(), 100'000'000u);
 }
 
 TEST_F(rule_01, load_that_cant_succeed_protects_nothing) {
