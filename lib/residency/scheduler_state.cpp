@@ -80,6 +80,11 @@ void scheduler_state::free_device() noexcept {
 
 void scheduler_state::close() noexcept {
   if (closed_.exchange(1, order::acq_rel) != 0) return;
+  end_work();
+  end_calls_out();
+}
+
+void scheduler_state::end_work() noexcept {
   halt running = halt::no;
   halt_.compare_exchange_strong(running, halt::closed, order::seq_cst, order::seq_cst);
   const bool callers_gone = await_callers();
@@ -363,10 +368,23 @@ std::optional<std::string> scheduler_state::first_error() const {
 }
 
 void scheduler_state::log(log_level level, std::string_view message) const noexcept {
+  if (options_.log) call_out([&] { options_.log(level, message); });
+}
+
+template <class Call>
+void scheduler_state::call_out(Call&& call) const noexcept {
+  calls_out_.fetch_add(1, order::seq_cst);
   try {
-    if (options_.log) options_.log(level, message);
-  } catch (...) {  // log callbacks must not throw; one that does is not told about it
+    if (silent_.load(order::seq_cst) == 0) call();
+  } catch (...) {  // no memory for a trace event; or a log callback that throws, which it must not
   }
+  calls_out_.fetch_sub(1, order::release);
+}
+
+/// Handles may outlive the scheduler, and what they have to say then nobody may be there to hear.
+void scheduler_state::end_calls_out() noexcept {
+  silent_.store(1, order::seq_cst);
+  while (calls_out_.load(order::seq_cst) != 0) std::this_thread::yield();
 }
 
 // ---- waiting ------------------------------------------------------------------------------------------------
@@ -391,11 +409,10 @@ void scheduler_state::pump_now() noexcept {
 void scheduler_state::trace(trace_kind kind, const runtime_state* r, block_index block, std::uint64_t id,
                             std::uint64_t size_bytes, const char* text) noexcept {
   if (!tracing()) return;
-  try {
+  call_out([&] {
     options_.trace->add({.time_ns = now_ns(), .kind = kind, .runtime = r != nullptr ? r->index() : trace_event::no_runtime,
                          .block = block, .id = id, .size_bytes = size_bytes, .text = text});
-  } catch (...) {  // no memory: the trace lacks an event
-  }
+  });
 }
 
 void scheduler_state::trace_used() noexcept {

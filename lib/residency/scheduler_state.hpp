@@ -195,10 +195,15 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
 
   [[nodiscard]] std::uint32_t first_byte_entry() const noexcept { return 1 + options_.max_runtimes; }
   void pump_now() noexcept;
+  void end_work() noexcept;
   void free_device() noexcept;
   template <class Condition>
   [[nodiscard]] bool await_condition(Condition&& holds) noexcept;
   [[nodiscard]] bool await_callers() noexcept;
+  /// Calls something of the user's, unless the scheduler has ended.
+  template <class Call>
+  void call_out(Call&& call) const noexcept;
+  void end_calls_out() noexcept;
   [[nodiscard]] bool await_device() noexcept;
   void await_readers() noexcept;
   void write_back_all() noexcept;
@@ -222,7 +227,9 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
   std::unique_ptr<transfers> transfers_;
   core::atomic<halt> halt_{halt::no};
   core::atomic<std::uint32_t> closed_{0};
-  core::atomic<std::uint32_t> calls_{0};  ///< see `working`
+  core::atomic<std::uint32_t> calls_{0};              ///< see `working`
+  mutable core::atomic<std::uint32_t> calls_out_{0};  ///< threads in the user's log callback or trace recorder
+  core::atomic<std::uint32_t> silent_{0};             ///< those may be gone
   core::atomic<std::int32_t> lost_code_{0};
   core::atomic<std::uint64_t> trace_ids_{1};
 

@@ -65,6 +65,33 @@ TEST(hostile_order, handles_outlive_their_scheduler_and_are_inert) {
   EXPECT_EQ(r.name(), "r");
 }
 
+TEST(hostile_order, handles_that_end_after_their_scheduler_call_neither_recorder_nor_log) {
+  auto dev = open_device("emulated:vram=16MiB");
+  host_model bytes(4, block_bytes, 1);
+  trace_recorder recorder;
+  int lines = 0;
+  std::size_t events = 0;
+  {
+    residency_guard guard;
+    guest_guard guest;
+    reservation reserved;
+    {
+      scheduler_options options{.vram_budget = 4_MiB, .trace = &recorder};
+      options.log = [&](log_level, std::string_view) { ++lines; };
+      scheduler sched(*dev, options);
+      const runtime r = sched.add_runtime("r", bytes.model());
+      guard = r.keep_resident();
+      guest = r.as_guest();
+      reserved = sched.add_runtime("reserved", bytes.model()).reserve_for_resident({.bytes = 2 * block_bytes});
+    }
+    events = recorder.events().size();
+    lines = 0;
+    reserved.release();
+  }
+  EXPECT_EQ(recorder.events().size(), events);
+  EXPECT_EQ(lines, 0);
+}
+
 TEST(hostile_order, waiting_uses_are_woken_when_the_scheduler_ends) {
   auto dev = open_device("emulated:vram=16MiB");
   host_model bytes(4, block_bytes, 1);
