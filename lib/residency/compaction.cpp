@@ -98,12 +98,12 @@ bool compaction::move_down(hole& h, const span_of_pages& span) noexcept {
   if (r == nullptr || span.run.first != h.run.end() || !r->at(span.position).word.begin_move()) return false;
   const page_run from = r->at(span.position).run();
   if (from != span.run) {  // it was evicted and loaded elsewhere since the snapshot
-    r->at(span.position).word.publish();
+    let_go(*r, span.position);
     return false;
   }
   const page_run to{h.run.first, from.count};
   if (!wait_for_block_too(h, r->at(span.position))) {
-    r->at(span.position).word.publish();
+    let_go(*r, span.position);
     return false;
   }
   const auto moved = move_block(*r, span.position, from, {to, h.fences});
@@ -165,7 +165,7 @@ bool compaction::relocate_one(const std::vector<span_of_pages>& spans, const spa
     const page_run from = owner->at(span.position).run();
     const page_run dest{to.run.first, from.count};
     if (from != span.run || !wait_for_block_too(to, owner->at(span.position))) {
-      owner->at(span.position).word.publish();
+      let_go(*owner, span.position);
       (void)state_.arena().give(to.run, to.fences);
       return false;
     }
@@ -205,9 +205,14 @@ result<core::ticket> compaction::move_block(runtime_state& r, std::uint32_t posi
   block.uses.clear();
   count(r.stats.moves);
   state_.trace(trace_kind::moved, &r, position, 0, state_.to_bytes(to.run.count));
-  if (block.word.publish().candidate()) r.blocks().offer(position);
-  state_.progress().notify();
+  let_go(r, position);
   return ticket;
+}
+
+/// Ends the ownership of a block, moved or not. Whoever met it meanwhile took its candidate bit away, or waits for it.
+void compaction::let_go(runtime_state& r, std::uint32_t position) noexcept {
+  if (r.at(position).word.publish().candidate()) r.blocks().offer(position);
+  state_.progress().notify();
 }
 
 devices::status compaction::enqueue(page_run from, const extent& to, std::uint64_t size_bytes) noexcept {

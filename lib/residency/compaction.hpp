@@ -49,6 +49,7 @@ class compaction {
   /// pages are free. On a device error the block is given up, as after a failed load.
   [[nodiscard]] result<core::ticket> move_block(runtime_state& r, std::uint32_t position, page_run from,
                                                 const extent& to) noexcept;
+  void let_go(runtime_state& r, std::uint32_t position) noexcept;
   void write_back_all() noexcept;
   [[nodiscard]] devices::status enqueue(page_run from, const extent& to, std::uint64_t size_bytes) noexcept;
   /// Adds what the block's old pages wait for.

@@ -167,10 +167,11 @@ result<void> record_use(scheduler_state& s, runtime_state& r, std::uint32_t posi
   return ready;
 }
 
-/// The list of the slot's last pass: a selector may still read it.
-bool retire_list(scheduler_state& s, pass_state& p) noexcept {
+/// A list that was shown in a slot: a selector may still read it.
+bool retire_list(scheduler_state& s, std::shared_ptr<const core::list_order>& list) noexcept {
+  if (list == nullptr) return true;
   try {
-    s.retire(std::move(p.list));
+    s.retire(std::move(list));
     return true;
   } catch (const std::bad_alloc&) {
     return false;
@@ -194,11 +195,13 @@ result<pass_state*> open_pass(runtime_state& r, stream_ref stream, const pass_op
     return failure{.code = errc::limit, .needed_bytes = passes.capacity + 1, .available_bytes = passes.capacity};
   if (r.state.load() != runtime_state::phase::live) {
     passes.close(slot);
+    (void)retire_list(s, list);
     return failure{.code = errc::closed};
   }
   pass_state& p = r.pass(slot);
-  if (p.list != nullptr && !retire_list(s, p)) {
+  if (!retire_list(s, p.list)) {  // of the slot's last pass
     passes.close(slot);
+    (void)retire_list(s, list);
     return failure{.code = errc::out_of_memory};
   }
   p.slot = slot;

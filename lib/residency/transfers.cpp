@@ -354,6 +354,8 @@ void transfers::fail(load_job& job, const failure& why) noexcept {
 
 /// Publishes what is complete, gives up what failed.
 bool transfers::end_jobs() noexcept {
+  if (active_.empty()) return false;
+  const scheduler_state::reading inside(state_);  // a runtime may be removed as soon as its last block is published
   const auto ended = [this](load_job* job) {
     const bool failed = job->failed() && job->reading == 0;
     const bool loaded = !job->failed() && job->submitted == job->chunks;
@@ -383,10 +385,7 @@ void transfers::publish(load_job& job) noexcept {
   state_.trace(trace_kind::resident, &r, job.position, 0, state_.to_bytes(job.room.run.count));
   const auto word = block.word.publish();
   if (word.candidate()) r.blocks().offer(job.position);
-  if (word.pins() == 0 && state_.should_leave(r)) {
-    const scheduler_state::reading inside(state_);
-    evict_and_free(state_, r, job.position, eviction_cause::guest_exit);
-  }
+  if (word.pins() == 0 && state_.should_leave(r)) evict_and_free(state_, r, job.position, eviction_cause::guest_exit);
   jobs_.give(&job);
 }
 
