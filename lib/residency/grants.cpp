@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "residency/loads.hpp"
+#include "residency/refusals.hpp"
 #include "residency/victims.hpp"
 
 namespace pinrail::residency {
@@ -50,7 +51,8 @@ result<granted_share> outcome(const scheduler_state& s, const core::ruling& r) n
     case core::verdict::shortage:
       return failure{.code = errc::insufficient_headroom, .needed_bytes = s.to_bytes(r.needed_pages),
                      .available_bytes = s.to_bytes(r.free_pages)};
-    case core::verdict::limit: return failure{.code = errc::limit};
+    case core::verdict::limit:
+      return at_limit(r.now.guests);  // or hundreds of changes under way at once
     case core::verdict::conflict:
     case core::verdict::unchanged: break;
   }
@@ -71,7 +73,7 @@ bool released(runtime_state& r, const core::ruling& what) noexcept {
 
 result<void> keep(runtime_state& r) noexcept {
   auto& rules = r.owner().rules(r);
-  if (!rules.guard()) return failure{.code = errc::limit};
+  if (!rules.guard()) return at_limit(core::runtime_bits::too_many_guards);
   if (is_live(r)) return {};
   unkeep(r);
   return failure{.code = errc::closed};
@@ -90,7 +92,7 @@ result<void> load_all(runtime_state& r) noexcept {
   for (std::uint32_t p = 0; p < r.blocks().size(); ++p) {
     auto& word = r.at(p).word;
     const auto pinned = word.pin();
-    if (pinned == core::pin_outcome::refused) return failure{.code = errc::limit};
+    if (pinned == core::pin_outcome::refused) return at_limit(core::block_bits::too_many_pins);
     if (pinned == core::pin_outcome::held) {
       word.unpin();
       continue;
@@ -109,7 +111,7 @@ result<void> protect(runtime_state& r, std::span<const block_index> positions) n
     core::block_bits seen;
     if (!r.at(positions[i]).word.protect(seen)) {
       unprotect(r, positions.first(i));
-      return failure{.code = errc::limit};
+      return at_limit(core::block_bits::too_many_protections / core::block_bits::one_protection);
     }
     if (seen.candidate()) r.blocks().withdraw(positions[i]);
   }

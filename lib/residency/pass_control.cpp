@@ -4,6 +4,7 @@
 
 #include "residency/loads.hpp"
 #include "residency/planned_loads.hpp"
+#include "residency/refusals.hpp"
 #include "residency/say.hpp"
 
 namespace pinrail::residency {
@@ -191,8 +192,7 @@ result<pass_state*> open_pass(runtime_state& r, stream_ref stream, const pass_op
   if (c.kind == pass_kind::listed && (list == nullptr || list->length() == 0)) c.kind = pass_kind::data_dependent;
   auto& passes = r.blocks().live_passes();
   const std::uint32_t slot = passes.open(c, list.get(), r.blocks().pace_ns());
-  if (slot == passes.none)
-    return failure{.code = errc::limit, .needed_bytes = passes.capacity + 1, .available_bytes = passes.capacity};
+  if (slot == passes.none) return at_limit(passes.capacity);
   if (r.state.load() != runtime_state::phase::live) {
     passes.close(slot);
     (void)retire_list(s, list);
@@ -247,7 +247,7 @@ result<void> begin_use(runtime_state& r, pass_state& p, std::uint32_t position, 
       r.blocks().touch(position);  // a second use: one alone gives no second chance
     }
     if (pinned == core::pin_outcome::refused) {
-      outcome = failure{.code = errc::limit};
+      outcome = at_limit(core::block_bits::too_many_pins);
     } else {
       if (outcome) outcome = order_stream(s, block, p.stream);
       if (!outcome) block.word.unpin();

@@ -21,6 +21,8 @@ std::string reason_of(const scheduler_state& s, const failure& why) {
     case errc::out_of_memory: return "memory was refused; it may be there later";
     case errc::io_error: return fmt::format("the source could not be read or written (errno {})", why.native_code);
     case errc::device_error: return fmt::format("a device call failed (native code {})", why.native_code);
+    case errc::limit:
+      return fmt::format("there are {}, which is the limit", why.available_bytes);
     default: break;
   }
   return why.needed_bytes != 0 ? numbers(why) : to_string(why.code);

@@ -8,6 +8,11 @@
 
 namespace pinrail::residency {
 
+/// A table or a counter that holds `most` is full.
+[[nodiscard]] inline failure at_limit(std::uint64_t most) noexcept {
+  return {.code = errc::limit, .needed_bytes = most + 1, .available_bytes = most};
+}
+
 /// `what` names the call and its target: "reserve_for_resident('transformer')". Adds the holders of grants for
 /// insufficient_headroom, and the blockers, as seen by `requester`, for no_victim.
 [[noreturn]] void refuse(scheduler_state& s, const failure& why, std::string_view what,

@@ -99,7 +99,7 @@ result<byte_reservation> budget_control::try_reserve_bytes(std::uint64_t size_by
   if (pages > s.arena().budget().capacity())
     return failure{.code = errc::too_large, .needed_bytes = size_bytes, .available_bytes = total_bytes()};
   const auto entry = s.claim_byte_entry(name);
-  if (!entry) return failure{.code = errc::limit};
+  if (!entry) return residency::at_limit(scheduler_state::byte_entries);
   byte_reservation handle;
   handle.entry_ = *entry;
   const auto granted = s.table().reserve(*entry, core::holder::bytes, pages, pages);

@@ -108,6 +108,7 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
   void retire(std::shared_ptr<const void> last_reference) { graveyard_.retire(gate_, std::move(last_reference)); }
 
   // ---- byte reservations: names for error messages --------------------------------------------------------
+  static constexpr std::uint32_t byte_entries = 256;
   [[nodiscard]] std::optional<std::uint32_t> claim_byte_entry(std::string_view name) noexcept;
   void free_byte_entry(std::uint32_t entry) noexcept;
   /// Calls `visit(name, pages)` for each. The name is a copy.
@@ -179,7 +180,6 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
  private:
   friend class reading;
   friend class working;
-  static constexpr std::uint32_t byte_entries = 256;
   enum class halt : std::uint32_t { no, closed, lost };
   /// A name that may be read while its entry ends and begins anew.
   struct byte_name {

@@ -302,6 +302,31 @@ TEST(hostile_order, staging_memory_that_is_refused_is_refused_with_the_devices_r
   r.run(r.add("staged", 1, 4096, {.pinned = false}));
 }
 
+TEST(hostile_order, limits_are_named) {
+  rig r{{.vram_budget = 4_MiB}};
+  auto a = r.add("a", 4, 4096);
+  const auto refused = [](const std::string& limit, const std::function<void()>& call) {
+    const error e = caught(call);
+    EXPECT_EQ(e.code(), errc::limit);
+    EXPECT_NE(std::string(e.what()).find(limit), std::string::npos) << e.what();
+  };
+  std::vector<byte_reservation> bytes;
+  for (int i = 0; i < 256; ++i) bytes.push_back(r.sched().budget().reserve_bytes(4096, "workspace"));
+  refused("256", [&] { (void)r.sched().budget().reserve_bytes(4096, "one more"); });
+  bytes.clear();
+  std::vector<block_guard> guards;
+  for (int i = 0; i < 2048; ++i) guards.push_back(a.handle.protect_blocks({1, 2}));
+  refused("2048", [&] { (void)a.handle.protect_blocks({0, 1}); });
+  refused("2048", [&] { (void)a.handle.protect_blocks(std::vector<block_index>(5000, 3)); });
+  guards.clear();
+  std::vector<guest_guard> guests;
+  for (int i = 0; i < 4095; ++i) guests.push_back(a.handle.as_guest());
+  refused("4095", [&] { (void)a.handle.as_guest(); });
+  guests.clear();
+  r.run(a);
+  r.sched().remove_runtime(a.handle);  // every one of them was given back
+}
+
 TEST(hostile_order, the_table_of_runtimes_is_bounded_and_slots_come_back) {
   rig r{{.vram_budget = 4_MiB, .max_runtimes = 2}};
   auto a = r.add("a", 1, 4096);
