@@ -33,6 +33,7 @@ struct staging::parts {
   tbb::task_arena arena;
   queue started, finished;
   core::atomic<std::uint32_t> inside{0};  ///< tasks that may still touch this object
+  core::atomic<std::uint32_t> busy{0};    ///< workers that run one
 };
 
 staging::staging(devices::backend& device, std::uint32_t slabs, std::uint64_t slab_bytes, std::uint32_t threads,
@@ -102,9 +103,18 @@ void staging::start(std::uint32_t slab) noexcept {
 
 /// Takes its slab from the queue and not from the closure: the queue is what orders the two threads.
 void staging::run_next() noexcept {
+  parts_->busy.fetch_add(1, order::relaxed);
   std::uint32_t mine = 0;
   if (parts_->started.pop(mine)) run(mine);
+  parts_->busy.fetch_sub(1, order::relaxed);
   parts_->inside.fetch_sub(1, order::release);
+}
+
+bool staging::help() noexcept {
+  std::uint32_t mine = 0;
+  if (running_ == 0 || parts_->busy.load(order::relaxed) != 0 || !parts_->started.pop(mine)) return false;
+  run(mine);
+  return true;
 }
 
 void staging::run(std::uint32_t slab) noexcept {

@@ -50,6 +50,9 @@ class staging {
   [[nodiscard]] std::span<std::byte> memory(std::uint32_t slab) const noexcept;
   /// Runs the slab's task on a reader thread.
   void start(std::uint32_t slab) noexcept;
+  /// Runs a task that waits, here, if no worker runs any. False if there was none. For who has waited in vain: the
+  /// workers belong to the whole process, and all of them may be in tasks of the user's that wait for Pinrail.
+  bool help() noexcept;
   /// A slab whose task is done.
   [[nodiscard]] std::optional<std::uint32_t> finished() noexcept;
   /// Tasks started and not yet returned by `finished`.

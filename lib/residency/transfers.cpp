@@ -17,6 +17,7 @@ namespace {
 constexpr std::uint64_t slab_slack_bytes = 64 << 10;  // direct reads begin and end on file system blocks
 constexpr std::uint64_t idle_wait_ns = 20'000'000;
 constexpr std::uint64_t upkeep_period_ns = 1'000'000;
+constexpr std::uint64_t patience_ns = 2'000'000;  // with workers that don't come
 constexpr std::uint64_t busy_wait_ns = 100'000;  // while the device works: how stale its progress may be
 
 /// oneTBB runs one worker less than there are cores, for the whole process, and warns on the terminal when an arena
@@ -50,10 +51,12 @@ void transfers::start() {
 
 void transfers::run() noexcept {
   pthread_setname_np(pthread_self(), "pinrail-copies");
+  std::uint64_t idle_since_ns = state_.now_ns();
   while (true) {
     const std::uint32_t key = signal_.prepare();
-    if (step()) {
+    if (step() || (state_.now_ns() > idle_since_ns + patience_ns && staging_.help())) {
       signal_.cancel();
+      idle_since_ns = state_.now_ns();
       continue;
     }
     if (stopping_.load(order::acquire) != 0 && idle()) {

@@ -1,4 +1,10 @@
 // Things done in a hostile order: handles that outlive what they belong to, ends in the middle of work, misuse.
+#include <tbb/info.h>
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+
+#include "residency/run_in_arena.hpp"
 #include "support/rig.hpp"
 
 namespace pinrail::test {
@@ -337,6 +343,31 @@ TEST(hostile_order, the_table_of_runtimes_is_bounded_and_slots_come_back) {
   auto c = r.add("c", 1, 4096);
   r.run(c);
   r.run(b);
+}
+
+/// Work that oneTBB's workers don't come back from.
+struct long_work {
+  core::atomic<int> begun{0};
+  core::atomic<int> ended{0};
+  core::atomic<bool> over{false};
+  void run() noexcept {
+    begun.fetch_add(1, core::order::relaxed);
+    while (!over.load(core::order::acquire)) std::this_thread::yield();
+    ended.fetch_add(1, core::order::release);
+  }
+};
+
+TEST(hostile_order, blocks_are_read_also_when_all_of_onetbbs_workers_are_in_other_work) {
+  rig r{{.vram_budget = 4_MiB, .load_deadline = std::chrono::seconds(10)}};
+  auto a = r.add("a", 8, block_bytes, {.pinned = false});
+  const int workers = std::max(1, tbb::info::default_concurrency() - 1);
+  tbb::task_arena elsewhere(workers, 0);
+  long_work work;
+  for (int i = 0; i < workers; ++i) residency::run_in_arena<long_work, &long_work::run>(elsewhere, work);
+  EXPECT_TRUE(eventually([&] { return work.begun.load(core::order::relaxed) == workers; }));
+  EXPECT_NO_THROW(r.run(a));
+  work.over.store(true, core::order::release);
+  EXPECT_TRUE(eventually([&] { return work.ended.load(core::order::acquire) == workers; }));
 }
 
 }  // namespace
