@@ -15,12 +15,14 @@
 //       and a stale one finds another epoch.
 //   T3  When a change returns, T[i] and R[i] show it, or a later one.
 //   T4  While C names an operation, its record is not written.
+//   T5  What one read has shown, every later read shows too: who reads C makes T and R follow first, who reads T
+//       makes R follow.
 //
 // Epochs and sequence numbers wrap after 2^28 changes of one entry and 2^32 of the table; a thread would have to
 // sleep through exactly that many to be fooled.
 //
 // Progress: lock-free, as long as fewer than `most_operations` - 1 threads are stopped inside a change. An attempt is
-// repeated only when another change succeeded in between. Reads are wait-free.
+// repeated only when another change succeeded in between; a read repeats a step only while guards come and go.
 #pragma once
 
 #include <array>
@@ -90,13 +92,17 @@ class reservation_table {
   }
 
   [[nodiscard]] std::uint64_t capacity_pages() const noexcept { return capacity_; }
-  [[nodiscard]] std::uint64_t granted_pages() const noexcept {
-    return ledger::granted(ledger_.load(order::read_ledger));
-  }
+  [[nodiscard]] std::uint64_t granted_pages() const noexcept { return ledger::granted(version()); }
   /// Differs after every change.
-  [[nodiscard]] std::uint64_t version() const noexcept { return ledger_.load(order::read_ledger); }
+  [[nodiscard]] std::uint64_t version() const noexcept {
+    const std::uint64_t c = ledger_.load(order::read_ledger);  // (13)
+    finish(c);
+    return c;
+  }
   [[nodiscard]] reservation read(std::uint32_t index) const noexcept {
-    return reservation::unpack(entries_[index].value.load(order::read_entry));  // (15)
+    const reservation now = reservation::unpack(entries_[index].value.load(order::read_entry));  // (15)
+    show_rules(index, now);
+    return now;
   }
   /// The shares of all holders but one, as of one moment.
   [[nodiscard]] std::uint64_t granted_to_others(std::uint32_t index) noexcept {
@@ -191,8 +197,8 @@ class reservation_table {
   /// An entry and the ledger that it belongs to.
   [[nodiscard]] settled_entry settled(std::uint32_t index) noexcept {
     for (;;) {
-      const std::uint64_t c = ledger_.load(order::read_ledger);  // (13)
-      if constexpr (!is_broken<A>(mutant::predecessor_not_finished)) finish(c);
+      const std::uint64_t c =
+          is_broken<A>(mutant::predecessor_not_finished) ? ledger_.load(order::read_ledger) : version();
       const reservation now = read(index);
       if (ledger_.load(order::read_ledger) == c) return {c, now};  // else `now` belongs to a later state
     }
@@ -224,7 +230,7 @@ class reservation_table {
   }
 
   /// Makes T and R show the operation that `c` names. If C has moved on, whoever moved it did this first.
-  void finish(std::uint64_t c) noexcept {
+  void finish(std::uint64_t c) const noexcept {
     const std::uint32_t operation = ledger::operation(c);
     if (operation == no_operation) return;
     const record& r = records_[operation];
@@ -236,7 +242,11 @@ class reservation_table {
     std::uint64_t seen = e.value.load(order::read_entry);
     if (((reservation::unpack(seen).epoch + 1) & reservation::epoch_mask) == next.epoch)
       e.value.compare_exchange_strong(seen, packed, order::publish_entry, order::read_entry);  // (14)
-    e.rules.follow(next.kind == holder::primary, next.kind == holder::secondary, next.epoch);
+    show_rules(index, next);
+  }
+
+  void show_rules(std::uint32_t index, const reservation& r) const noexcept {
+    entries_[index].rules.follow(r.kind == holder::primary, r.kind == holder::secondary, r.epoch);
   }
 
   /// A record that no one uses. There is one, unless `most_operations` - 1 other threads are inside a change at this

@@ -142,6 +142,22 @@ PINRAIL_EXPLORE(a_guard_while_rules_follow, complete,
 PINRAIL_FINDS(a_guard_while_rules_follow, rules_lose_guards);
 
 template <class A>
+struct reads_agree : rl::test_suite<reads_agree<A>, 2> {
+  table_of<A> table{2, 100};
+  void thread(unsigned i) {
+    if (i == 0) {
+      (void)table.reserve(1, holder::primary, 10, 10);
+    } else {
+      const bool granted = table.granted_pages() == 10;
+      const bool held = table.read(1).kind == holder::primary;
+      const bool ruled = table.rules(1).load().primary();
+      RL_ASSERT((!granted || held) && (!held || ruled));
+    }
+  }
+};
+PINRAIL_EXPLORE(reads_agree, preemptions(3), "what one read of the table has shown, later reads show too");
+
+template <class A>
 struct guests_share_one_grant : rl::test_suite<guests_share_one_grant<A>, 2> {
   table_of<A> table{2, 100};
   void before() { RL_ASSERT(table.enter_guest(1, 60, 60).what == verdict::granted); }
