@@ -54,8 +54,12 @@ class page_map {
 
   /// The first run of free pages at or after `from`; count 0 if there is none. A hint: it may be gone.
   [[nodiscard]] page_run free_run(std::uint32_t from) const noexcept {
-    const std::uint32_t first = scan(from, false);
-    return {first, scan(first, true) - first};
+    for (;;) {
+      const std::uint32_t first = scan(from, false);
+      const std::uint32_t end = scan(first, true);
+      if (end > first || first == pages_) return {first, end - first};
+      from = first + 1;  // taken between the two scans: not the end of all
+    }
   }
 
   /// Takes `count` pages from the smallest free run that holds them, lowest address first among equals.
