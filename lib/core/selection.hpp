@@ -83,10 +83,15 @@ class selection {
     for (const std::uint32_t p : positions) offer(runtime, blocks, p);
   }
 
-  /// Looks at every block: for who is about to say that there is no victim.
+  /// Looks at every block: for who is about to say that there is no victim. A look takes claims away, so that an
+  /// evictor that was stopped keeps no block from the others.
   void consider_all(std::uint32_t runtime, runtime_blocks<A>& blocks) noexcept {
     read_passes(blocks);
-    for (std::uint32_t p = 0; p < blocks.size(); ++p) offer(runtime, blocks, p);
+    for (std::uint32_t p = 0; p < blocks.size(); ++p) {
+      auto& word = blocks.at(p).word;
+      if (word.load().claimed()) (void)word.seen_resident();
+      offer(runtime, blocks, p);
+    }
   }
 
   /// The worth of one block, or nothing if it is no victim now. Call `read_passes` of its runtime first.

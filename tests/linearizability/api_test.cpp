@@ -178,8 +178,8 @@ struct a_stale_handle_releases : api_calls {
   static bool release(reservation&, const runtime& r) { return r.release_reservation(); }
 };
 
-/// Looks at the headroom before: what it found may be gone.
-struct guests_admitted_in_two_steps : api_calls {
+/// Reports the headroom that it saw before.
+struct a_refusal_with_the_numbers_of_another_moment : api_calls {
   static result<guest_guard> enter_guest(const runtime& r, budget_control& budget) {
     const std::uint64_t free = budget.headroom_bytes() / rig::page_bytes;
     auto scope = r.try_as_guest(r);
@@ -192,7 +192,7 @@ struct guests_admitted_in_two_steps : api_calls {
 };
 
 TEST(scheduler_flaws, a_stale_handle_releases) { expect_rejected<api_subject<a_stale_handle_releases>>(); }
-TEST(scheduler_flaws, guests_admitted_in_two_steps) { expect_rejected<api_subject<guests_admitted_in_two_steps>>(); }
+TEST(scheduler_flaws, a_refusal_with_the_numbers_of_another_moment) { expect_rejected<api_subject<a_refusal_with_the_numbers_of_another_moment>>(); }
 
 }  // namespace
 }  // namespace pinrail::test
