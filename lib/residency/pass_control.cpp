@@ -172,7 +172,8 @@ result<void> record_use(scheduler_state& s, runtime_state& r, std::uint32_t posi
 bool retire_list(scheduler_state& s, std::shared_ptr<const core::list_order>& list) noexcept {
   if (list == nullptr) return true;
   try {
-    s.retire(std::move(list));
+    s.retire(list);
+    list.reset();
     return true;
   } catch (const std::bad_alloc&) {
     return false;

@@ -104,7 +104,7 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
   }
   std::shared_ptr<runtime_state> add_runtime(std::string name, model blocks);
   void remove_runtime(runtime_state& r);
-  /// Frees what was retired and is no longer read. Control plane.
+  /// Frees what was retired and is no longer read. Throws std::bad_alloc.
   void retire(std::shared_ptr<const void> last_reference) { graveyard_.retire(gate_, std::move(last_reference)); }
 
   // ---- byte reservations: names for error messages --------------------------------------------------------
