@@ -19,6 +19,8 @@ namespace pinrail::test {
 
 struct core_world {
   using A = hooked_atomics;
+  static constexpr bool refusals_wait = false;
+  static constexpr unsigned most_points_per_place = UINT32_MAX;
   static constexpr std::uint32_t runtimes = 2;
   static constexpr std::uint32_t arena_pages = 192;
 
@@ -46,7 +48,8 @@ struct core_world {
 
 /// One thread at one object: a block of one of the runtimes, and what else goes by the runtime's number.
 struct core_actor {
-  core_actor(unsigned thread_number, unsigned object_number) : thread(thread_number), object(object_number) {}
+  core_actor(unsigned thread_number, unsigned object_number, bool /*hurried*/ = false)
+      : thread(thread_number), object(object_number) {}
 
   unsigned thread;
   unsigned object;

@@ -28,6 +28,7 @@ struct refusal {
   std::string_view name;
   const char* why;
   bool everywhere = false;  ///< on other objects too
+  bool blocks = false;      ///< it waits without end: not tried
 };
 
 /// An operation on a world, in three parts on one thread; a thread is suspended in `act` only. `Actor` carries what one
@@ -45,6 +46,8 @@ struct stalled_operation {
   std::function<bool(const World&, const Actor&)> is_done = {};
   /// What others did meanwhile may be a reason to refuse it.
   bool may_be_refused = false;
+  /// It is the library's own thread that is suspended, while `act` waits for it.
+  bool on_copy_thread = false;
 
   friend void PrintTo(const stalled_operation& o, std::ostream* out) { *out << o.name; }
 };
@@ -56,8 +59,10 @@ struct experiment_report {
   std::set<std::string> places;                  ///< where it was suspended
 };
 
-/// `World` is made anew for each point, and says by `faults()` what is wrong with it when all is over.
-/// `Actor` is made of a thread's number and an object's: 0 the one that the suspended thread is at, 1 another one.
+/// `World` is made anew for each point, and says by `faults()` what is wrong with it when all is over. Where
+/// `World::refusals_wait` is true, who is refused has waited: then others try once only what can't be done.
+/// `Actor` is made of a thread's number, an object's (0 the one that the suspended thread is at, 1 another one), and
+/// whether it is not to wait for long.
 template <class World, class Actor>
 class stalled_experiment {
  public:
@@ -76,8 +81,8 @@ class stalled_experiment {
       suspended_thread stopped(world, what, 0, point);
       const bool reached = stopped.await();
       if (reached) {
-        const std::uint64_t done = everything_goes_on(world, stopped.text(), {&stopped}) +
-                                   one_by_one(world, what, stopped.text(), report.refused);
+        const std::uint64_t done =
+            everything_goes_on(world, stopped.text(), {&stopped}) + one_by_one(world, stopped, report.refused);
         ++report.points;
         report.fewest_operations = std::min(report.fewest_operations, done);
         report.places.insert(stopped.place());
@@ -112,7 +117,12 @@ class stalled_experiment {
   class suspended_thread {
    public:
     suspended_thread(World& world, const operation& what, unsigned number, std::uint64_t point)
-        : world_(world), what_(what), point_(point), here_(point), self_(number, 0), thread_([this] { work(); }) {}
+        : world_(world),
+          what_(what),
+          point_(point),
+          here_(point, World::most_points_per_place),
+          self_(number, 0, false),
+          thread_([this] { work(); }) {}
     ~suspended_thread() { go_on(); }
     suspended_thread(const suspended_thread&) = delete;
     suspended_thread& operator=(const suspended_thread&) = delete;
@@ -129,6 +139,7 @@ class stalled_experiment {
       EXPECT_TRUE(is_there_) << text() << ": what it did is lost";
     }
 
+    [[nodiscard]] const operation& what() const { return what_; }
     [[nodiscard]] std::string place() {
       const std::source_location at = here_.where();
       const std::string_view file = at.file_name();
@@ -139,7 +150,10 @@ class stalled_experiment {
    private:
     void work() {
       what_.prepare(world_, self_);
-      {
+      if (what_.on_copy_thread) {
+        const hooked_copies armed(here_);
+        did_ = what_.act(world_, self_);
+      } else {
         const hooked armed(here_);
         did_ = what_.act(world_, self_);
       }
@@ -158,8 +172,8 @@ class stalled_experiment {
     std::thread thread_;
   };
 
-  static bool perform(World& world, const operation& what, unsigned thread, unsigned object) {
-    Actor self(thread, object);
+  static bool perform(World& world, const operation& what, unsigned thread, unsigned object, bool hurried) {
+    Actor self(thread, object, hurried);
     what.prepare(world, self);
     const bool did = what.act(world, self);
     what.finish(world, self);
@@ -172,19 +186,24 @@ class stalled_experiment {
     std::mutex mutex;
     std::condition_variable changed;
     unsigned left = crowd;
+    std::uint64_t done = 0;
     std::vector<const char*> doing(crowd, "");
     std::vector<std::thread> threads;
     for (unsigned t = 0; t < crowd; ++t)
       threads.emplace_back([&, t] {
+        std::uint64_t mine = 0;
         for (unsigned i = 0; i < 2 * rounds * all_.size(); ++i) {
           const operation& what = all_[(i / 2 + t * all_.size() / crowd) % all_.size()];
+          if (World::refusals_wait && is_refused(stopped, what, i % 2) != nullptr) continue;
           {
             const std::lock_guard lock(mutex);
             doing[t] = what.name;
           }
-          perform(world, what, t + 1, i % 2);
+          perform(world, what, t + 1, i % 2, false);
+          ++mine;
         }
         const std::lock_guard lock(mutex);
+        done += mine;
         --left;
         changed.notify_all();
       });
@@ -196,24 +215,34 @@ class stalled_experiment {
       }
     }
     for (std::thread& t : threads) t.join();
-    return std::uint64_t{crowd} * 2 * rounds * all_.size();
+    return done;
   }
 
   /// One thread, each operation once: there is no other thread that could be the reason for a refusal.
-  std::uint64_t one_by_one(World& world, const operation& suspended, const std::string& place,
-                           std::set<std::string_view>& refused) {
-    const auto expected = [&](const operation& what, bool elsewhere) {
-      return std::any_of(suspended.refuses.begin(), suspended.refuses.end(),
-                         [&](const refusal& r) { return r.name == what.name && (r.everywhere || !elsewhere); });
-    };
+  std::uint64_t one_by_one(World& world, suspended_thread& stopped, std::set<std::string_view>& refused) {
     for (const operation& what : all_) {
-      EXPECT_TRUE(perform(world, what, 1, 1) || expected(what, true))
-          << place << ": " << what.name << " is refused on another object";
-      if (perform(world, what, 1, 0)) continue;
-      EXPECT_TRUE(expected(what, false)) << place << ": " << what.name << " is refused on the same object";
-      refused.insert(what.name);
+      for (const unsigned object : {1u, 0u}) {
+        const refusal* expected = is_refused({&stopped}, what, object);
+        if (expected != nullptr && expected->blocks) {
+          refused.insert(what.name);
+          continue;
+        }
+        if (perform(world, what, 1, object, expected != nullptr)) continue;
+        EXPECT_TRUE(expected) << stopped.text() << ": " << what.name << " is refused on "
+                              << (object == 0 ? "the same object" : "another object");
+        refused.insert(what.name);
+      }
     }
     return 2 * all_.size();
+  }
+
+  /// Is this what can't be done while these are suspended?
+  static const refusal* is_refused(const std::vector<suspended_thread*>& stopped, const operation& what,
+                                   unsigned object) {
+    for (const suspended_thread* s : stopped)
+      for (const refusal& r : s->what().refuses)
+        if (r.name == what.name && (r.everywhere || object == 0)) return &r;
+    return nullptr;
   }
 
   static void expect_no_faults(World& world, const std::string& place) {

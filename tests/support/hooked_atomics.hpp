@@ -20,6 +20,8 @@ class access_hook {
 };
 
 inline constinit thread_local access_hook* hook_of_this_thread = nullptr;
+/// For threads that the library starts itself: called where a thread has no hook of its own.
+inline constinit std::atomic<access_hook*> hook_of_other_threads{nullptr};
 
 /// Installs a hook for the calling thread until the end of the scope.
 class hooked {
@@ -74,8 +76,9 @@ class hooked_atomic : public std::atomic<T> {
 
  private:
   static void step(const place& at) noexcept {
-    if (hook_of_this_thread != nullptr) [[unlikely]]
-      hook_of_this_thread->before_access(at);
+    access_hook* const others = hook_of_other_threads.load(std::memory_order::acquire);
+    if (access_hook* const hook = hook_of_this_thread != nullptr ? hook_of_this_thread : others; hook != nullptr)
+      hook->before_access(at);
   }
 };
 
