@@ -7,6 +7,7 @@
 //   bit  34      loading        one thread owns the block's fields: it loads or moves the block
 //   bit  35      dirty          the device has newer bytes than the source
 //   bit  36      writing back   a copy to the host is under way
+//   bit  37      moving         the owner of `loading` moves the block: the bytes stay on the device
 //   bits 40-63   version        counts claims and moves
 //
 // A block is absent (no state bit), loading, or resident; never two of them.
@@ -48,6 +49,7 @@ class block_bits {
   static constexpr std::uint64_t loading_bit = std::uint64_t{1} << 34;
   static constexpr std::uint64_t dirty_bit = std::uint64_t{1} << 35;
   static constexpr std::uint64_t writing_back_bit = std::uint64_t{1} << 36;
+  static constexpr std::uint64_t moving_bit = std::uint64_t{1} << 37;
   static constexpr std::uint64_t one_version = std::uint64_t{1} << 40;
 
   constexpr block_bits() = default;
@@ -118,14 +120,13 @@ class block_word {
   bits unprotect() noexcept { return bits(word_.fetch_sub(bits::one_protection, order::unpin)); }
 
   /// Is the block resident now, such that no eviction that began before this look can still succeed? Under a
-  /// guard of the block's runtime the answer "yes" holds until the guard ends.
+  /// guard of the block's runtime the answer "yes" holds until the guard ends; moves don't change it.
   [[nodiscard]] bool seen_resident() noexcept {
     std::uint64_t seen = word_.load(order::look);  // (7)
     while (seen & bits::claim_bit && !is_broken<A>(mutant::look_keeps_claim)) {
-      if (word_.compare_exchange_weak(seen, seen & ~bits::claim_bit, order::claim, order::look))
-        return seen & bits::resident_bit;
+      if (word_.compare_exchange_weak(seen, seen & ~bits::claim_bit, order::claim, order::look)) break;
     }
-    return seen & bits::resident_bit;
+    return seen & (bits::resident_bit | bits::moving_bit);
   }
 
   // ---- evictors -------------------------------------------------------------------------------------------
@@ -173,19 +174,20 @@ class block_word {
     constexpr std::uint64_t forbidden = (is_broken<A>(mutant::move_ignores_pins) ? 0 : bits::pin_mask) |
                                         bits::claim_bit | bits::loading_bit | bits::dirty_bit | bits::writing_back_bit;
     while ((seen & (bits::resident_bit | forbidden)) == bits::resident_bit) {
-      const std::uint64_t moving = ((seen & ~bits::resident_bit) | bits::loading_bit) + bits::one_version;
+      const std::uint64_t moving =
+          ((seen & ~bits::resident_bit) | bits::loading_bit | bits::moving_bit) + bits::one_version;
       if (word_.compare_exchange_weak(seen, moving, order::claim, order::look)) return true;  // (9)
     }
     return false;
   }
   /// loading -> resident. Everything a user needs was written before. Returns what the word became.
   bits publish() noexcept {
-    constexpr std::uint64_t change = bits::resident_bit - bits::loading_bit;
+    const std::uint64_t change = bits::resident_bit - owned();
     constexpr auto published = is_broken<A>(mutant::publish_relaxed) ? order::relaxed : order::publish;
     return bits(word_.fetch_add(change, published) + change);  // (1), (8)
   }
   /// loading -> absent, after a failure.
-  void abandon_load() noexcept { word_.fetch_sub(bits::loading_bit, order::end_load); }  // (8)
+  void abandon_load() noexcept { word_.fetch_sub(owned(), order::end_load); }  // (8)
 
   // ---- write-back -----------------------------------------------------------------------------------------
 
@@ -218,6 +220,11 @@ class block_word {
   }
 
  private:
+  /// The bits that the owner of `loading` has set; no one else changes them.
+  [[nodiscard]] std::uint64_t owned() const noexcept {
+    return word_.load(order::relaxed) & (bits::loading_bit | bits::moving_bit);
+  }
+
   [[nodiscard]] pin_outcome pin_slowly(std::uint64_t seen) noexcept {
     if (seen & bits::claim_bit && !is_broken<A>(mutant::pin_keeps_claim)) word_.fetch_and(~bits::claim_bit, order::pin);
     if (!(seen & bits::too_many_pins)) return seen & bits::resident_bit ? pin_outcome::held : pin_outcome::waiting;

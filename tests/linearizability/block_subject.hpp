@@ -24,6 +24,7 @@ struct block_spec {
     std::uint32_t protections = 0;
     bool resident = false;
     bool loading = false;
+    bool moving = false;
     bool dirty = false;
     bool writing_back = false;
     std::uint32_t run = 0;  ///< where its bytes are, a number for each load
@@ -89,8 +90,8 @@ struct block_spec {
   [[nodiscard]] std::size_t hash(const state& s) const {
     std::uint64_t h = s.guards * 4 + s.primary * 2u + s.secondary;
     for (const block& b : s.all)
-      h = (h ^ (b.pins | b.protections << 8 | std::uint64_t{b.resident} << 16 | std::uint64_t{b.loading} << 17 |
-                std::uint64_t{b.dirty} << 18 | std::uint64_t{b.writing_back} << 19 | std::uint64_t{b.run} << 20)) *
+      h = (h ^ (b.pins | b.protections << 8 | std::uint64_t{b.resident} << 16 | std::uint64_t{b.loading} << 17 | std::uint64_t{b.moving} << 20 |
+                std::uint64_t{b.dirty} << 18 | std::uint64_t{b.writing_back} << 19 | std::uint64_t{b.run} << 21)) *
           0x9e3779b97f4a7c15;
     return static_cast<std::size_t>(h ^ h >> 32);
   }
@@ -119,7 +120,7 @@ struct block_spec {
       case call::unprotect:
         return o.seen.resident() == b.resident && shows(o.seen, b) && b.protections-- > 0;
       case call::look:
-        return o.yes == b.resident;
+        return o.yes == (b.resident || b.moving);
       case call::read:
         return shows(o.seen, b);
       case call::guard:
@@ -147,15 +148,15 @@ struct block_spec {
         if (!o.yes) return true;  // as above
         if (!b.resident || b.pins > 0 || b.dirty || b.writing_back) return false;
         b.resident = false;
-        b.loading = true;
+        b.loading = b.moving = true;
         return true;
       case call::publish:
-        b.loading = false;
+        b.loading = b.moving = false;
         b.resident = true;
         b.run = o.run;
         return shows(o.seen, b);
       case call::abandon:
-        b.loading = false;
+        b.loading = b.moving = false;
         return true;
       case call::mark_dirty:
         b.dirty = true;

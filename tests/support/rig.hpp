@@ -54,8 +54,11 @@ class rig {
     if (options.page_bytes == 0) options.page_bytes = page_bytes;
     if (options.load_deadline == std::chrono::seconds(30)) options.load_deadline = std::chrono::seconds(20);
     options.log = [this](log_level, std::string_view text) {
-      const std::lock_guard lock(mutex_);
-      log_.emplace_back(text);
+      {
+        const std::lock_guard lock(mutex_);
+        log_.emplace_back(text);
+      }
+      if (on_log) on_log(text);
     };
     scheduler_.emplace(*device_, options);
   }
@@ -119,6 +122,8 @@ class rig {
     const std::lock_guard lock(mutex_);
     return log_;
   }
+  /// Called on the thread that logs. Set it while no one does.
+  std::function<void(std::string_view)> on_log;
   [[nodiscard]] bool logged(const std::string& part) {
     for (const std::string& line : log())
       if (line.find(part) != std::string::npos) return true;
