@@ -23,8 +23,12 @@ struct staging::parts {
   using queue = boost::lockfree::queue<std::uint32_t, boost::lockfree::fixed_sized<true>>;
   static constexpr std::size_t most_slabs = 1024;
 
-  explicit parts(std::uint32_t threads) : arena(static_cast<int>(threads), 0), started(most_slabs), finished(most_slabs) {}
+  parts(staging& whole, std::uint32_t threads)
+      : owner(whole), arena(static_cast<int>(threads), 0), started(most_slabs), finished(most_slabs) {}
 
+  void run_next() noexcept;
+
+  staging& owner;
   std::mutex preparing;  ///< control plane
   std::unique_ptr<slab[]> slabs;
   core::atomic<std::uint32_t> count{0};  ///< slabs that there are; set once
@@ -42,7 +46,7 @@ staging::staging(devices::backend& device, std::uint32_t slabs, std::uint64_t sl
       wanted_slabs_(slabs),
       slab_bytes_(slab_bytes),
       finished_signal_(finished),
-      parts_(std::make_unique<parts>(threads)) {}
+      parts_(std::make_unique<parts>(*this, threads)) {}
 
 staging::~staging() {
   while (parts_->inside.load(order::acquire) != 0) std::this_thread::yield();
@@ -98,16 +102,19 @@ void staging::start(std::uint32_t slab) noexcept {
   if (!device_.is_threaded()) return finish(slab);
   parts_->inside.fetch_add(1, order::relaxed);
   parts_->started.bounded_push(slab);
-  run_in_arena<staging, &staging::run_next>(parts_->arena, *this);
+  run_in_arena<parts, &parts::run_next>(parts_->arena, *parts_);
 }
 
-/// Takes its slab from the queue and not from the closure: the queue is what orders the two threads.
-void staging::run_next() noexcept {
-  parts_->busy.fetch_add(1, order::relaxed);
+/// Looks at the queue first and takes its slab from there, not from the closure: the queue is what orders the two
+/// threads.
+void staging::parts::run_next() noexcept {
   std::uint32_t mine = 0;
-  if (parts_->started.pop(mine)) run(mine);
-  parts_->busy.fetch_sub(1, order::relaxed);
-  parts_->inside.fetch_sub(1, order::release);
+  if (started.pop(mine)) {
+    busy.fetch_add(1, order::relaxed);
+    owner.run(mine);
+    busy.fetch_sub(1, order::relaxed);
+  }
+  inside.fetch_sub(1, order::release);
 }
 
 bool staging::help() noexcept {

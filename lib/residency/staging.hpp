@@ -61,7 +61,6 @@ class staging {
 
  private:
   struct parts;
-  void run_next() noexcept;
   void run(std::uint32_t slab) noexcept;
   void finish(std::uint32_t slab) noexcept;
 
