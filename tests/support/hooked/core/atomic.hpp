@@ -4,7 +4,12 @@
 
 #include <atomic>
 
+#include "core/mutant.hpp"
 #include "support/hooked_atomics.hpp"
+
+namespace pinrail::shipped_core {
+using core::mutant;
+}
 
 #define core shipped_core
 #include "../../../../lib/core/atomic.hpp"
