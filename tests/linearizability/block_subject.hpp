@@ -162,7 +162,7 @@ struct block_spec {
         b.dirty = true;
         return b.resident;
       case call::begin_write_back:
-        if (o.yes != (b.resident && b.dirty && !b.writing_back)) return false;
+        if (o.yes != (b.resident && b.dirty && !b.writing_back && b.pins == 0)) return false;
         if (o.yes) b.dirty = false, b.writing_back = true;
         return true;
       case call::end_write_back:

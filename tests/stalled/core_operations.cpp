@@ -76,8 +76,8 @@ bool write_back(world& w, actor& a) {
   return true;
 }
 void end_dirty(world& w, actor& a) {
-  (void)write_back(w, a);
   (void)unpin(w, a);
+  (void)write_back(w, a);
 }
 bool mark_dirty(world& w, actor& a) {
   if (a.held) a.block(w).word.mark_dirty();
@@ -216,7 +216,7 @@ constexpr auto reader = "what a reader may have found is freed after it has left
 /// A block that one thread loads or moves.
 const std::vector<refusal> loading{{"pin", bytes},  {"evict", bytes},      {"load", bytes},    {"failed load", bytes},
                                    {"move", bytes}, {"mark dirty", bytes}, {"note use", bytes}};
-const std::vector<refusal> pinned{{"evict", in_use}, {"move", in_use}};
+const std::vector<refusal> pinned{{"evict", in_use}, {"move", in_use}, {"write back", in_use}};
 const std::vector<refusal> protected_or_kept{{"evict", "the block is protected"}};
 const std::vector<refusal> read{{"reclaim", reader, true}};
 
@@ -313,7 +313,8 @@ std::vector<std::string> core_world::faults() {
   std::uint64_t used = 0;
   for (std::uint32_t r = 0; r < runtimes; ++r) {
     for (std::uint32_t p = 0; p < blocks[r].size(); ++p) {
-      const auto& b = blocks[r].at(p);
+      auto& b = blocks[r].at(p);
+      if (b.word.begin_write_back()) b.word.end_write_back(true);  // could not be, as long as others held it
       const auto word = b.word.load();
       const std::string name = fmt::format("block {} of runtime {}", p, r);
       expect(word.pins() == 0, fmt::format("{} has {} pins", name, word.pins()));
