@@ -50,11 +50,13 @@ bool evict_block(scheduler_state& s, runtime_state& r, std::uint32_t position, c
                  eviction_cause cause, extent& out) noexcept {
   auto& block = r.at(position);
   const auto& rules = s.rules(r);
+  extent captured;  // `out` is written by an eviction that succeeds only: callers give back what they find in it
   const auto outcome = core::evict(block.word, rules, who, [&] {
-    out.run = block.run();
-    read_fences(block, out.fences);
+    captured.run = block.run();
+    read_fences(block, captured.fences);
   });
   if (outcome != core::eviction::done) return false;
+  out = captured;
   s.arena().clear_owner(out.run);
   r.blocks().withdraw(position);
   r.discharge(out.run.count);
