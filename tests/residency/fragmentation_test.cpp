@@ -128,6 +128,17 @@ TEST_F(fragmentation_by_dirty_blocks, protected_ones_are_written_back_and_move) 
   for (block_index b = 0; b < 16; b += 2) EXPECT_TRUE(small.handle.is_resident(b)) << b;
 }
 
+TEST_F(fragmentation, dirty_neighbours_are_written_back_for_a_larger_block) {
+  auto dirty = r.add("dirty", 16, unit, {.pinned = true, .writable = true});
+  {
+    auto pass = dirty.handle.managed_forward(s, {.prefetch_blocks = 0});
+    for (const block_index b : dirty.handle.blocks()) pass.use(b).mark_dirty();
+  }
+  r.run(large, {0}, {.prefetch_blocks = 0});
+  EXPECT_TRUE(large.handle.is_resident(0));
+  EXPECT_GE(dirty.handle.statistics().written_back, 6u);
+}
+
 TEST_F(fragmentation, eight_threads_mix_sizes_under_pressure) {
   auto odd = r.add("odd", {5000, 3 * unit, unit / 2, 2 * unit + 1, unit, 4 * unit, 7000, unit});
   auto guard = odd.handle.protect_blocks({2, 6});
