@@ -158,6 +158,16 @@ TEST_F(emulated_faults, no_copy_touches_host_memory_after_a_loss_was_reported) {
   device.destroy_stream(stream);
 }
 
+TEST_F(emulated_faults, pinned_memory_may_be_freed_after_a_loss) {
+  gate hold;
+  launch(stream, hold.kernel());
+  copy_in(stream, 0, host, 4096);
+  device.faults().inject({call::query_event, 0, errc::device_lost});
+  EXPECT_EQ(device.query_event(event).code(), errc::device_lost);
+  device.free_pinned(host);
+  EXPECT_THAT(device.violations(), testing::IsEmpty()) << "the copy will never run";
+}
+
 TEST_F(emulated_faults, faults_may_be_planned_while_threads_call) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 3; ++i) {

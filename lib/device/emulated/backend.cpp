@@ -66,6 +66,7 @@ std::optional<failure> emulated_backend::refuse(emulated::call which) noexcept {
   if (why && why->code == errc::device_lost) {
     // Copies that follow see the loss; the one in each engine that may not have seen it ends first.
     for (copy_engine& engine : environment_.engines) engine.wait_idle();
+    if (checker_) checker_->end_all();
   }
   return why;
 }

@@ -79,6 +79,12 @@ void order_checker::end_stream(std::uint32_t stream) noexcept {
   guarded([&] { host_.join(streams_[stream]); });
 }
 
+void order_checker::end_all() noexcept {
+  guarded([&] {
+    for (const vector_clock& clock : streams_) host_.join(clock);
+  });
+}
+
 order_checker::moment order_checker::record(std::uint32_t stream) noexcept {
   moment now;
   guarded([&] {

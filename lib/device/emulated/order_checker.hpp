@@ -45,6 +45,8 @@ class order_checker {
   void begin_stream(std::uint32_t stream);
   /// The stream's work is done.
   void end_stream(std::uint32_t stream) noexcept;
+  /// The device is lost: all of its work has ended, or never runs.
+  void end_all() noexcept;
 
   /// All work of the stream so far.
   [[nodiscard]] moment record(std::uint32_t stream) noexcept;
