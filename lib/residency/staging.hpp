@@ -39,8 +39,8 @@ class staging {
           event_count& finished);
   ~staging();
 
-  /// Allocates the slabs, as many as the system gives. Control plane. Throws out_of_memory if it gives none, and
-  /// invalid_argument if a chunk of a source is larger than a slab.
+  /// Allocates the slabs, as many as the system gives. Control plane. Throws what the device answers if it gives none,
+  /// and invalid_argument if a chunk of a source is larger than a slab.
   void prepare(std::uint64_t largest_chunk_bytes);
 
   // ---- transfer thread --------------------------------------------------------------------------------------

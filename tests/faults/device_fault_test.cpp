@@ -1,0 +1,37 @@
+// What the sweeps have found, one by one.
+#include "support/rig.hpp"
+#include "support/tensor_file.hpp"
+
+namespace pinrail::test {
+namespace {
+
+using emulated::call;
+
+constexpr std::uint64_t block_bytes = 64_KiB;
+
+struct device_faults : testing::Test {
+  tensor_file file{1, block_bytes - 500};  // 65,536 bytes with its padding: a block of the same size
+  rig r{{.vram_budget = 4 * block_bytes, .high_watermark = 1, .load_deadline = std::chrono::seconds(5), .staging_slabs = 1}};
+  named_runtime some = r.add("some", 4, block_bytes);
+  named_runtime others = r.add("others", 4, block_bytes);
+  stream a = r.device().create_stream();
+  stream b = r.device().create_stream();
+
+  void fail(call where, errc code, std::uint64_t times = 1) {
+    for (std::uint64_t i = 0; i < times; ++i) emulated::inject(r.device(), {.where = where, .after = i, .code = code});
+  }
+  void use_one(stream_ref on, block_index which) {
+    auto pass = some.handle.managed_forward(on, {.prefetch_blocks = 0});
+    r.check(pass.use(which), some, on);
+  }
+};
+
+TEST_F(device_faults, why_there_is_no_page_locked_memory) {
+  for (const errc code : {errc::out_of_memory, errc::device_error, errc::device_lost}) {
+    fail(call::allocate_pinned, code);
+    EXPECT_EQ(caught([&] { (void)r.add("staged", 1, block_bytes, {.pinned = false}); }).code(), code);
+  }
+}
+
+}  // namespace
+}  // namespace pinrail::test
