@@ -117,18 +117,46 @@ result<ticket> arena::join(ticket a, ticket b) noexcept {
 bool arena::give(page_run run, const fence_set& fences) noexcept {
   if (run.count == 0) return true;
   const auto fence = joined(fences);
-  if (!fence) return false;  // quarantined: the pages stay held and stay counted
+  if (!fence) return strand({run, fences});
+  release(run, *fence);
+  return true;
+}
+
+void arena::release(page_run run, ticket fence) noexcept {
   for (std::uint32_t p = run.first; p < run.end(); ++p) {
-    fences_[p].store(fence->packed(), order::relaxed);
+    fences_[p].store(fence.packed(), order::relaxed);
     owners_[p].store(0, order::relaxed);
   }
-  if (*fence) {
+  if (fence) {
     draining_.fetch_add(run.count, order::relaxed);
   } else {
     budget_.give(run.count);
   }
   map_.give(run);
-  return true;
+}
+
+bool arena::strand(const extent& held) noexcept {
+  clear_owner(held.run);
+  draining_.fetch_add(held.run.count, order::relaxed);
+  if (stranded_.bounded_push(held)) return true;
+  draining_.fetch_sub(held.run.count, order::relaxed);
+  return false;
+}
+
+std::uint64_t arena::free_stranded() noexcept {
+  std::uint64_t freed = 0;
+  extent held;
+  while (stranded_.pop(held)) {
+    draining_.fetch_sub(held.run.count, order::relaxed);
+    const auto fence = joined(held.fences);
+    if (!fence) {
+      (void)strand(held);
+      break;  // the others would be refused too
+    }
+    release(held.run, *fence);
+    freed += held.run.count;
+  }
+  return freed;
 }
 
 void arena::set_owner(page_run run, page_owner owner) noexcept {
@@ -148,7 +176,7 @@ std::optional<page_owner> arena::owner(std::uint32_t page) const noexcept {
 
 std::uint64_t arena::reap() noexcept {
   if (draining_pages() == 0) return 0;
-  std::uint64_t reusable = 0;
+  std::uint64_t reusable = free_stranded();
   for (page_run free = map_.free_run(0); free.count > 0; free = map_.free_run(free.end())) {
     // One stretch of equal fences at a time: it was freed at once, and one query tells about all of it.
     for (std::uint32_t p = free.first; p < free.end();) {

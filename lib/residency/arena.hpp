@@ -17,6 +17,8 @@
 #include <memory>
 #include <optional>
 
+#include <boost/lockfree/queue.hpp>
+
 #include "core/budget.hpp"
 #include "core/page_map.hpp"
 #include "device/backend.hpp"
@@ -66,8 +68,9 @@ class arena {
   /// Is there a free run of this length, budget aside?
   [[nodiscard]] bool has_free_run(std::uint32_t count) const noexcept;
 
-  /// Frees held pages once what `fences` cover is done. Pages whose fences can't be ordered (a device error)
-  /// are kept out of use for good; returns false then.
+  /// Frees held pages once what `fences` cover is done. Pages whose fences can't be joined now (a device error) are
+  /// stranded: held, counted as draining, and freed by a later `reap`. False if there is no room to remember them:
+  /// then they are out of use for good.
   bool give(page_run run, const fence_set& fences) noexcept;
   /// Adds to a fence set that may be full, by joining what it has into one ticket.
   [[nodiscard]] devices::status absorb(fence_set& into, ticket t) noexcept;
@@ -79,16 +82,23 @@ class arena {
   void clear_owner(page_run run) noexcept;
   [[nodiscard]] std::optional<page_owner> owner(std::uint32_t page) const noexcept;
 
-  /// Ends the draining of pages whose fences are complete. Returns the pages that became reusable.
+  /// Ends the draining of pages whose fences are complete. Returns the pages that became reusable or, stranded before,
+  /// free.
   std::uint64_t reap() noexcept;
   [[nodiscard]] std::uint64_t draining_pages() const noexcept { return draining_.load(core::order::relaxed); }
   [[nodiscard]] std::uint64_t largest_free_pages() const noexcept;
   [[nodiscard]] const core::page_map<core::native_atomics>& map() const noexcept { return map_; }
 
  private:
+  static constexpr std::size_t most_stranded = 256;
+
   [[nodiscard]] bool admit(page_run run, extent& out) noexcept;
   [[nodiscard]] page_run cheapest_free_run(std::uint32_t count) const noexcept;
   [[nodiscard]] result<ticket> joined(const fence_set& fences) noexcept;
+  void release(page_run run, ticket fence) noexcept;
+  [[nodiscard]] bool strand(const extent& held) noexcept;
+  /// Tries again to free what is stranded. Returns the pages that are free now.
+  std::uint64_t free_stranded() noexcept;
   std::uint64_t reap_run(page_run run) noexcept;
   [[nodiscard]] bool is_draining(std::uint32_t free_page) const noexcept {
     return fences_[free_page].load(core::order::relaxed) != 0;
@@ -103,6 +113,7 @@ class arena {
   std::unique_ptr<core::atomic<std::uint64_t>[]> fences_;
   std::unique_ptr<core::atomic<std::uint64_t>[]> owners_;
   core::atomic<std::uint64_t> draining_{0};
+  boost::lockfree::queue<extent, boost::lockfree::fixed_sized<true>> stranded_{most_stranded};
 };
 
 }  // namespace pinrail::residency

@@ -33,5 +33,24 @@ TEST_F(device_faults, why_there_is_no_page_locked_memory) {
   }
 }
 
+TEST_F(device_faults, pages_whose_last_uses_cant_be_joined_come_back) {
+  for (const call where : {call::wait_event, call::record_event, call::create_event}) {
+    gate held_a, held_b;
+    {
+      auto guest = some.handle.as_guest();
+      held_a.hold(a);
+      held_b.hold(b);
+      use_one(a, 0);
+      use_one(b, 0);
+      fail(where, errc::device_error);
+    }
+    EXPECT_FALSE(some.handle.is_resident(0));
+    held_a.open();
+    held_b.open();
+    emulated::clear_faults(r.device());
+    EXPECT_TRUE(r.sched().budget().reserve_bytes(4 * block_bytes, "all of it").active());
+  }
+}
+
 }  // namespace
 }  // namespace pinrail::test
