@@ -302,13 +302,14 @@ devices::status transfers::begin_copying(load_job& job) noexcept {
   return {};
 }
 
-/// What was in the room means nothing from here on. Padding is left alone: nobody writes it, but moves and uses may
-/// read over it.
+/// What was in the room means nothing from here on. Padding counts as written, whatever a failed load may have left
+/// discarded there: nobody writes it, but moves and uses read over it.
 void transfers::discard(const load_job& job) noexcept {
   const auto stream = state_.timeline().handle(copy_stream_);
   std::byte* to = state_.arena().address(job.room.run.first);
-  if (!job.runtime->source().has_padding())
-    return state_.backend().note_discard(stream, to, job.runtime->size_bytes(job.position));
+  const std::uint64_t size = job.runtime->size_bytes(job.position);
+  if (!job.runtime->source().has_padding()) return state_.backend().note_discard(stream, to, size);
+  state_.backend().note_access(stream, to, size, devices::access::write);
   for (const tensor_info& t : job.runtime->source_model().blocks()[job.position].tensors)
     state_.backend().note_discard(stream, to + t.offset_bytes, t.size_bytes);
 }

@@ -52,5 +52,14 @@ TEST_F(device_faults, pages_whose_last_uses_cant_be_joined_come_back) {
   }
 }
 
+TEST_F(device_faults, padding_may_lie_where_a_load_failed) {
+  const runtime padded = r.sched().add_runtime("padded", file.open());
+  auto rest = r.sched().budget().reserve_bytes(3 * block_bytes, "all but one block");
+  fail(call::copy_host_to_device, errc::device_error);
+  EXPECT_EQ(caught([&] { use_one(a, 0); }).code(), errc::device_error);
+  auto pass = padded.managed_forward(a, {.prefetch_blocks = 0});
+  EXPECT_GT(pass.use(0).size_bytes(), 3 * block_bytes / 4) << "the device's checker sees the use read over the padding";
+}
+
 }  // namespace
 }  // namespace pinrail::test
