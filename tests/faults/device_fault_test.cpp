@@ -26,6 +26,18 @@ struct device_faults : testing::Test {
   }
 };
 
+TEST_F(device_faults, a_loss_that_only_polling_meets_ends_who_waits) {
+  auto staged = r.add("staged", 4, block_bytes, {.pinned = false});
+  fail(call::query_event, errc::device_lost);
+  EXPECT_EQ(caught([&] { r.run(staged); }).code(), errc::device_lost);
+}
+
+TEST_F(device_faults, a_loss_that_only_the_end_of_the_scheduler_meets_keeps_no_memory) {
+  use_one(a, 0);
+  fail(call::query_event, errc::device_lost);
+  r.finish();
+}
+
 TEST_F(device_faults, why_there_is_no_page_locked_memory) {
   for (const errc code : {errc::out_of_memory, errc::device_error, errc::device_lost}) {
     fail(call::allocate_pinned, code);
