@@ -270,6 +270,10 @@ void scheduler_state::check_removable(runtime_state& r) const {
 }
 
 void scheduler_state::remove_runtime(runtime_state& r) {
+  const auto check_running = [&] {
+    if (halted()) throw error(why_halted(), say("remove_runtime('{}'): {}", r.name(), halt_text()));
+  };
+  check_running();
   auto live = runtime_state::phase::live;
   if (!r.state.compare_exchange_strong(live, runtime_state::phase::removing))
     throw error(errc::closed, say("remove_runtime('{}'): it is removed already", r.name()));
@@ -281,6 +285,7 @@ void scheduler_state::remove_runtime(runtime_state& r) {
       if (evict_all(*this, r, eviction_cause::removal) == 0 && r.charged_pages() == 0) break;
       if (halted() || now_ns() >= until_ns) {
         progress_.cancel();
+        check_running();
         throw error(errc::in_use, say("remove_runtime('{}'): {} can't leave: loads or write-backs don't end", r.name(),
                                       format_bytes(to_bytes(r.charged_pages()))));
       }

@@ -64,6 +64,13 @@ TEST_F(device_faults, pages_whose_last_uses_cant_be_joined_come_back) {
   }
 }
 
+TEST_F(device_faults, a_lost_device_has_no_runtimes_to_remove) {
+  use_one(a, 0);
+  fail(call::copy_host_to_device, errc::device_lost);
+  EXPECT_EQ(caught([&] { use_one(a, 1); }).code(), errc::device_lost);
+  EXPECT_EQ(caught([&] { r.sched().remove_runtime(some.handle); }).code(), errc::device_lost);
+}
+
 TEST_F(device_faults, padding_may_lie_where_a_load_failed) {
   const runtime padded = r.sched().add_runtime("padded", file.open());
   auto rest = r.sched().budget().reserve_bytes(3 * block_bytes, "all but one block");
