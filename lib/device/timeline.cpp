@@ -67,6 +67,17 @@ status timeline::synchronize(std::uint32_t stream) noexcept {
   return device_.synchronize_stream(streams_[stream].handle);
 }
 
+status timeline::drain(std::uint32_t stream) noexcept {
+  constexpr int most_attempts = 16;
+  status done = synchronize(stream);
+  for (int attempt = 1; !done && done.code() != errc::device_lost && attempt < most_attempts; ++attempt) {
+    std::this_thread::yield();
+    done = synchronize(stream);
+  }
+  if (done) return {};
+  return failure{.code = errc::device_lost, .native_code = done.why().native_code};
+}
+
 result<ticket> timeline::record(std::uint32_t stream) noexcept {
   stream_slot& s = streams_[stream];
   lane* lanes = s.lanes.load(order::acquire);

@@ -54,6 +54,9 @@ class timeline {
   void close_stream(std::uint32_t stream) noexcept;
   [[nodiscard]] stream_handle handle(std::uint32_t stream) const noexcept { return streams_[stream].handle; }
   [[nodiscard]] status synchronize(std::uint32_t stream) noexcept;
+  /// For when the device refuses to record what is in the stream: waits for it on the CPU, trying again after errors
+  /// that may pass. A device that goes on refusing counts as lost: nobody knows what it still reads and writes.
+  [[nodiscard]] status drain(std::uint32_t stream) noexcept;
 
   // ---- tickets: data plane ------------------------------------------------------------------------------
   [[nodiscard]] result<ticket> record(std::uint32_t stream) noexcept;

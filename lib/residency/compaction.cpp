@@ -187,7 +187,8 @@ result<core::ticket> compaction::move_block(runtime_state& r, std::uint32_t posi
   if (!ticket) {
     // Part of the bytes may have moved over others. The source still has them: the block is absent from now on.
     state_.note_device_failure(ticket.why(), "moving a block");
-    (void)state_.timeline().synchronize(stream_);
+    if (const auto drained = state_.timeline().drain(stream_); !drained)
+      state_.note_device_failure(drained.why(), "moving a block");
     state_.arena().clear_owner(from);
     r.blocks().withdraw(position);
     r.discharge(from.count);

@@ -277,7 +277,7 @@ void end_use(runtime_state& r, pass_state& p, std::uint32_t position, bool dirty
   if (!noted) {
     s.note_device_failure(noted.why(), "recording a use");
     // The kernels of this use can't be waited for on the device. If the CPU can, that will do.
-    noted = s.timeline().synchronize(p.stream);
+    noted = s.timeline().drain(p.stream);
     if (noted && dirty) block.word.mark_dirty();
   }
   s.trace(trace_kind::use_end, &r, position, trace_id);

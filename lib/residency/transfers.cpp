@@ -341,7 +341,7 @@ void transfers::submit_chunk(load_job& job, const std::byte* from, std::span<con
                        .position = job.position});
     job.last = *done;
   } else {
-    (void)state_.timeline().synchronize(copy_stream_);
+    if (const auto drained = state_.timeline().drain(copy_stream_); !drained) ok = drained;
     if (slab != no_slab) staging_.give_slab(slab);
   }
   count(job.runtime->stats.loaded_bytes, size);

@@ -61,9 +61,9 @@ bool write_backs::copy_out(job& j) noexcept {
                                  state_.arena().address(block.run().first) + j.copied_bytes, part);
     const auto done = ok ? timeline.record(stream_) : result<ticket>(ok.why());
     if (!done) {
-      (void)timeline.synchronize(stream_);  // the copy may be in the stream: the slab is free after it
+      const auto drained = timeline.drain(stream_);  // the copy may be in the stream: the slab is free after it
       slabs_.give_slab(*slab);
-      j.why = done.why();
+      j.why = drained ? done.why() : drained.why();
       break;
     }
     slabs_.task(*slab) = {.what = slab_task::work::write, .source = &j.runtime->source(), .position = j.position,

@@ -64,6 +64,28 @@ TEST_F(device_faults, pages_whose_last_uses_cant_be_joined_come_back) {
   }
 }
 
+TEST_F(device_faults, a_use_is_over_though_recording_and_waiting_fail_for_a_while) {
+  {
+    auto pass = some.handle.managed_forward(a, {.prefetch_blocks = 0});
+    auto held = pass.use(0);
+    fail(call::record_event, errc::device_error);
+    fail(call::synchronize_stream, errc::device_error, 5);
+  }
+  r.run(others);
+  EXPECT_FALSE(some.handle.is_resident(0));
+}
+
+TEST_F(device_faults, a_device_that_refuses_on_and_on_counts_as_lost) {
+  {
+    auto pass = some.handle.managed_forward(a, {.prefetch_blocks = 0});
+    auto held = pass.use(0);
+    fail(call::record_event, errc::device_error);
+    fail(call::synchronize_stream, errc::device_error, 100);
+  }
+  EXPECT_EQ(caught([&] { r.run(others); }).code(), errc::device_lost);
+  emulated::clear_faults(r.device());
+}
+
 TEST_F(device_faults, a_lost_device_has_no_runtimes_to_remove) {
   use_one(a, 0);
   fail(call::copy_host_to_device, errc::device_lost);
