@@ -65,8 +65,8 @@ enum class file_io : std::uint8_t {
   automatic,  ///< direct where the file system allows it, else buffered
   direct,     ///< O_DIRECT; an error where the file system refuses it
   buffered,   ///< pread through the page cache
-  /// Memory mapping: cold mappings are several times slower. A file that is cut short is noticed before it is
-  /// touched; one that is cut short during a copy can still end the process with SIGBUS.
+  /// Memory mapping: cold mappings are several times slower. A file that is cut short is an error, as in the other
+  /// modes, and never SIGBUS.
   mapped,
 };
 

@@ -30,10 +30,9 @@ class file_mapping {
 
   /// Copies mapped bytes into `to`. `file` is the one that was mapped.
   ///
-  /// Touching a page that the file no longer reaches, or that the disk can't deliver, kills the process with
-  /// SIGBUS. So the file's size is looked at first, and then the system is asked to bring the pages in, which
-  /// reports what touching them would do. What stays racy: a file cut short, or pages dropped and not
-  /// readable again, between these and the end of the copy. Who can't exclude that uses another `file_io`.
+  /// Touching a page that the file no longer reaches, or that the disk can't deliver, would kill the process with
+  /// SIGBUS. So nobody touches one: the system copies (process_vm_readv on this process), and answers EFAULT instead.
+  /// Where it refuses to (a sandbox), the bytes are read from the file.
   ///
   /// Errors: io_error: ENODATA where the file became too short, EIO where a page can't be read.
   [[nodiscard]] status read(const input_file& file, std::uint64_t offset_bytes,
