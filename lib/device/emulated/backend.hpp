@@ -34,8 +34,8 @@
 namespace pinrail::devices {
 
 /// A lost device starts no more copies and kernels; once a call has returned `device_lost`, no copy touches
-/// host memory any more. Streams drain at once, so that everything can still be destroyed.
-class emulated_backend final : public backend {
+/// host memory any more. Streams drain at once, so that everything can still be destroyed. Tests derive from this.
+class emulated_backend : public backend {
  public:
   explicit emulated_backend(const host_device_options& options);
   ~emulated_backend() override;
