@@ -46,8 +46,8 @@ class arena {
   using budget_word = core::budget_word<core::native_atomics>;
 
   /// Takes over `memory` (size: pages * page_bytes). `join_stream` orders fences of several streams.
-  arena(devices::timeline& timeline, std::uint32_t join_stream, std::byte* memory,
-        std::uint32_t pages, std::uint64_t page_bytes, std::uint64_t withheld_pages);
+  arena(devices::timeline& timeline, std::uint32_t join_stream, std::byte* memory, std::uint32_t pages,
+        std::uint64_t page_bytes, std::uint64_t withheld_pages);
 
   [[nodiscard]] std::uint32_t pages() const noexcept { return map_.size(); }
   [[nodiscard]] std::uint64_t page_bytes() const noexcept { return page_bytes_; }

@@ -21,8 +21,7 @@ file_mapping::~file_mapping() {
   if (bytes_ != nullptr) ::munmap(bytes_, size_bytes_);
 }
 
-status file_mapping::read(const input_file& file, std::uint64_t offset_bytes,
-                          std::span<std::byte> to) const noexcept {
+status file_mapping::read(const input_file& file, std::uint64_t offset_bytes, std::span<std::byte> to) const noexcept {
   const status done = read_buffered(
       [mapped = bytes_](std::byte* at, std::size_t size, std::uint64_t offset) noexcept {
         const iovec here{at, size};

@@ -35,8 +35,7 @@ class file_mapping {
   /// Where it refuses to (a sandbox), the bytes are read from the file.
   ///
   /// Errors: io_error: ENODATA where the file became too short, EIO where a page can't be read.
-  [[nodiscard]] status read(const input_file& file, std::uint64_t offset_bytes,
-                            std::span<std::byte> to) const noexcept;
+  [[nodiscard]] status read(const input_file& file, std::uint64_t offset_bytes, std::span<std::byte> to) const noexcept;
 
  private:
   std::byte* bytes_ = nullptr;

@@ -25,7 +25,7 @@ void run_kernel(const core::atomic<int>& lost, const std::function<void()>& kern
 // ---- calls ----------------------------------------------------------------------------------------------
 
 cudaError_t fake_cuda::begin(std::string_view call) {
-  const std::scoped_lock lock(mutex_);
+  std::unique_lock lock(mutex_);
   call_record& record = calls_[std::string(call)];
   ++record.count;
   record.device = current_device();
@@ -36,16 +36,36 @@ cudaError_t fake_cuda::begin(std::string_view call) {
   if (hit == faults_.end()) return cudaSuccess;
   const fault found = *hit;
   faults_.erase(hit);
-  if (found.sticky) current().lost = found.code;
+  if (found.sticky) {
+    current().lost = found.code;
+    current().last = mark_all(current_device());
+    lock.unlock();
+    await_last_work();
+  }
   return found.code;
 }
 
-cudaError_t fake_cuda::bind() {
+void fake_cuda::await_last_work() {
+  std::unique_lock lock(mutex_);
+  const std::vector<marker_ptr> last = current().last;
+  lock.unlock();
+  for (const marker_ptr& end : last) end->wait();
+}
+
+void fake_cuda::note_failure(std::string_view call) {
   const std::scoped_lock lock(mutex_);
+  ++calls_[std::string(call)].failures;
+}
+
+cudaError_t fake_cuda::bind() {
+  std::unique_lock lock(mutex_);
   fake_thread& thread = fake_thread::self();
   if (thread.contexts.empty()) thread.contexts.push_back(thread.device);
   current().context = true;
-  return static_cast<cudaError_t>(current().lost.load());
+  const int lost = current().lost.load();
+  lock.unlock();
+  if (lost != 0) await_last_work();
+  return static_cast<cudaError_t>(lost);
 }
 
 fake_cuda::device_state& fake_cuda::current() {

@@ -48,7 +48,8 @@ class fake_cuda {
     std::string_view call;    ///< CUDA's own name of the function, or "any"
     std::uint64_t after = 0;  ///< so many matching calls succeed first
     cudaError_t code = cudaErrorUnknown;
-    bool sticky = false;  ///< the current device is lost with that code
+    /// The current device is lost with that code. Once a call has said so, none of its work runs any more.
+    bool sticky = false;
   };
   struct resources {
     std::uint64_t device_bytes = 0;
@@ -77,6 +78,8 @@ class fake_cuda {
   cudaError_t launch(cudaStream_t stream, std::function<void()> kernel);
 
   [[nodiscard]] std::uint64_t calls(std::string_view call);  ///< "any": all of them
+  /// Such calls of the runtime that failed.
+  [[nodiscard]] std::uint64_t failures(std::string_view call);
   /// The device that was current in the last such call; -1: there was none.
   [[nodiscard]] int last_device(std::string_view call);
   [[nodiscard]] resources live();
@@ -99,6 +102,7 @@ class fake_cuda {
     core::atomic<int> lost{0};
     std::uint64_t used_bytes = 0;
     std::shared_ptr<fake_stream> legacy;
+    std::vector<marker_ptr> last;  ///< of what still ran when a sticky fault took the device
   };
   struct allocation {
     std::byte* base = nullptr;
@@ -112,12 +116,15 @@ class fake_cuda {
   };
   struct call_record {
     std::uint64_t count = 0;
+    std::uint64_t failures = 0;
     int device = -1;
   };
 
   cudaError_t begin(std::string_view call);
   cudaError_t bind();  // makes a context where the thread has none; the device's error if it is lost
   device_state& current();
+  void await_last_work();
+  void note_failure(std::string_view call);
 
   cudaError_t allocate(void** memory, std::uint64_t size_bytes, int device, unsigned flags);
   cudaError_t release(void* memory, bool on_device);

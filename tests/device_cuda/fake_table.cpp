@@ -49,6 +49,7 @@ struct fake_table {
       cudaError_t result = fake->begin(name.text);
       if (result == cudaSuccess && needs_context) result = fake->bind();
       if (result == cudaSuccess) result = (fake->*function)(arguments...);
+      if (result != cudaSuccess) fake->note_failure(name.text);
       return remember(result);
     }
     static constexpr bool needs_context = std::string_view(name.text) != "cudaGetDeviceCount" &&
@@ -62,8 +63,11 @@ struct fake_table {
     if (fake == nullptr) return CUDA_ERROR_DEINITIALIZED;
     const cudaError_t failed = fake->begin(name);
     if (failed != cudaSuccess) return static_cast<CUresult>(failed);
-    const std::scoped_lock lock(fake->mutex_);
-    return body(*fake);
+    std::unique_lock lock(fake->mutex_);
+    const CUresult result = body(*fake);
+    lock.unlock();
+    if (result != CUDA_SUCCESS) fake->await_last_work();
+    return result;
   }
 
   static CUresult device_get(CUdevice* device, int ordinal) {
@@ -217,6 +221,12 @@ std::uint64_t fake_cuda::calls(std::string_view call) {
   std::uint64_t sum = 0;
   for (const auto& [name, record] : calls_) sum += call == "any" || call == name ? record.count : 0;
   return sum;
+}
+
+std::uint64_t fake_cuda::failures(std::string_view call) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = calls_.find(call);
+  return found == calls_.end() ? 0 : found->second.failures;
 }
 
 int fake_cuda::last_device(std::string_view call) {

@@ -164,13 +164,14 @@ struct program {
 
 // Stream 0 joins, 1 copies to the device, 2 to the host, 3 within it; 4 and 5 are the users'.
 const program programs[] = {
-    {"copy_before_last_use", evict_in_use, edge::wait_of_copies, 1, "discard on stream 1 writes", "use on stream 4 that reads"},
+    {"copy_before_last_use", evict_in_use, edge::wait_of_copies, 1, "discard on stream 1 writes",
+     "use on stream 4 that reads"},
     {"copy_before_one_of_two_last_uses", evict_in_use, edge::wait_of_copies_for_b, 1, "discard on stream 1 writes",
      "use on stream 5 that reads"},
     {"use_before_copy_is_done", use_loading, edge::wait_of_users, 1, "kernel on stream 4 reads",
      "host-to-device copy on stream 1 that writes"},
-    {"write_back_before_kernel", write_back_in_use, edge::wait_of_write_backs, 1, "device-to-host copy on stream 2 reads",
-     "use on stream 4 that writes"},
+    {"write_back_before_kernel", write_back_in_use, edge::wait_of_write_backs, 1,
+     "device-to-host copy on stream 2 reads", "use on stream 4 that writes"},
     {"reuse_before_write_back_is_done", evict_written_back, edge::end_of_write_backs, 1, "discard on stream 1 writes",
      "device-to-host copy on stream 2 that reads"},
     {"move_before_last_use", move_into_used, edge::wait_of_moves, 4, "device-to-device copy on stream 3 writes",
@@ -179,14 +180,16 @@ const program programs[] = {
      "device-to-device copy on stream 3 that reads"},
     {"use_before_move_is_done", use_moving, edge::wait_of_users, 4, "kernel on stream 4 reads",
      "device-to-device copy on stream 3 that writes"},
-    {"join_before_last_uses", guest_leaves, edge::wait_of_joins, 1, "discard on stream 1 writes", "use on stream 4 that reads"},
+    {"join_before_last_uses", guest_leaves, edge::wait_of_joins, 1, "discard on stream 1 writes",
+     "use on stream 4 that reads"},
     {"event_recorded_again_early", ring_wraps, edge::end_of_a_ring, 2, "discard on stream 1 writes",
      "use on stream 4 that reads"},
     {"last_use_not_recorded", evict_in_use, edge::record_of_uses, 1, "discard on stream 1 writes",
      "use on stream 4 that reads"},
     {"last_use_recorded_before_kernel", evict_in_use, edge::record_of_uses_early, 1, "discard on stream 1 writes",
      "use on stream 4 that reads"},
-    {"bytes_before_last_use", bytes_of_used, edge::end_of_uses, 1, "kernel on stream 5 writes", "use on stream 4 that reads"},
+    {"bytes_before_last_use", bytes_of_used, edge::end_of_uses, 1, "kernel on stream 5 writes",
+     "use on stream 4 that reads"},
 };
 
 class omitted_edge : public testing::TestWithParam<std::tuple<program, schedule>> {
@@ -218,7 +221,8 @@ std::string name_of(const testing::TestParamInfo<std::tuple<program, schedule>>&
 
 INSTANTIATE_TEST_SUITE_P(each, omitted_edge,
                          testing::Combine(testing::ValuesIn(programs),
-                                          testing::Values(schedule::slow_copies, schedule::slow_kernels, schedule::reversed)),
+                                          testing::Values(schedule::slow_copies, schedule::slow_kernels,
+                                                          schedule::reversed)),
                          name_of);
 
 }  // namespace

@@ -25,10 +25,10 @@ class scene {
  public:
   static constexpr std::uint64_t block_bytes = 16 << 10;
 
-  scene(edge left_out, schedule how, std::uint64_t budget_blocks)
-      : left_out_(left_out), how_(how) {
+  scene(edge left_out, schedule how, std::uint64_t budget_blocks) : left_out_(left_out), how_(how) {
     auto made = std::make_unique<misordered_backend>(
-        devices::host_device_options{.vram_bytes = 1 << 20, .latency_ns = how == schedule::slow_copies ? 300'000u : 0u}, left_out);
+        devices::host_device_options{.vram_bytes = 1 << 20, .latency_ns = how == schedule::slow_copies ? 300'000u : 0u},
+        left_out);
     backend = made.get();
     device_ = std::make_shared<pinrail::device>(std::move(made));
     sched.emplace(*device_, scheduler_options{.vram_budget = budget_blocks * block_bytes,
@@ -88,16 +88,23 @@ class scene {
     if (!sched) return {};
     // With an edge left out, copies that are held would race with what has overtaken them: they go last.
     switch (how_) {
-      case schedule::slow_copies: open(0), open(1), open_if_right(2); break;
-      case schedule::slow_kernels: open_if_right(2), open(0), open(1); break;
-      case schedule::reversed: open(1), open_if_right(2), open(0); break;
+      case schedule::slow_copies:
+        open(0), open(1), open_if_right(2);
+        break;
+      case schedule::slow_kernels:
+        open_if_right(2), open(0), open(1);
+        break;
+      case schedule::reversed:
+        open(1), open_if_right(2), open(0);
+        break;
     }
     a.synchronize();
     b.synchronize();
     open(2);
     sched.reset();
     auto found = emulated::violations(*device_);
-    if (const auto wrong = wrong_.load(core::order::relaxed)) found.push_back(std::to_string(wrong) + " kernels read wrong bytes");
+    if (const auto wrong = wrong_.load(core::order::relaxed))
+      found.push_back(std::to_string(wrong) + " kernels read wrong bytes");
     a = stream();
     b = stream();
     return found;

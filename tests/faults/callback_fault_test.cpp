@@ -15,7 +15,9 @@ struct callback_faults : testing::Test {
   static constexpr block_index blocks = 4;
 
   std::function<bool(block_index, std::uint64_t)> before_read = [](auto, auto) { return true; };
-  std::function<bool(block_index, std::uint64_t at, std::uint64_t end)> before_write = [](auto, auto, auto) { return true; };
+  std::function<bool(block_index, std::uint64_t at, std::uint64_t end)> before_write = [](auto, auto, auto) {
+    return true;
+  };
   std::vector<std::vector<std::byte>> bytes = std::vector(blocks, std::vector<std::byte>(block_bytes, std::byte{1}));
   source_bed bed;
   runtime r = bed.add(make());
@@ -127,7 +129,8 @@ TEST(write_faults, at_byte_k) {
       emulated::launch(s, [to = held.device_ptr()] { std::memset(to, 2, size_bytes); }, {&touched, 1});
     }
     s.synchronize();
-    EXPECT_TRUE(bed.all().sched().budget().reserve_bytes(32_MiB, "all of it").active()) << "it was tried again; k " << k;
+    EXPECT_TRUE(bed.all().sched().budget().reserve_bytes(32_MiB, "all of it").active())
+        << "it was tried again; k " << k;
     EXPECT_TRUE(bed.all().logged("could not be written back")) << "k " << k;
     EXPECT_EQ(std::count(bytes.begin(), bytes.end(), std::byte{2}), size_bytes) << "k " << k;
     bed.all().finish();

@@ -11,7 +11,10 @@ constexpr std::uint64_t block_bytes = 64_KiB;
 
 struct device_faults : testing::Test {
   tensor_file file{1, block_bytes - 500};  // 65,536 bytes with its padding: a block of the same size
-  rig r{{.vram_budget = 4 * block_bytes, .high_watermark = 1, .load_deadline = std::chrono::seconds(5), .staging_slabs = 1}};
+  rig r{{.vram_budget = 4 * block_bytes,
+         .high_watermark = 1,
+         .load_deadline = std::chrono::seconds(5),
+         .staging_slabs = 1}};
   named_runtime some = r.add("some", 4, block_bytes);
   named_runtime others = r.add("others", 4, block_bytes);
   stream a = r.device().create_stream();

@@ -24,11 +24,10 @@ class emulated_bed final : public fault_bed {
 
   explicit emulated_bed(const planned_fault& plan) : emulated_bed(plan, {}) {}
   emulated_bed(const planned_fault& plan, options how)
-      : fault_bed(plan),
-        kernel_ns_(how.kernel_ns),
-        left_(std::make_shared<emulated::resources>()) {
+      : fault_bed(plan), kernel_ns_(how.kernel_ns), left_(std::make_shared<emulated::resources>()) {
     auto backend = std::make_unique<watched_backend>(
-        devices::host_device_options{.vram_bytes = vram_bytes, .latency_ns = how.copy_ns}, left_, std::move(how.before));
+        devices::host_device_options{.vram_bytes = vram_bytes, .latency_ns = how.copy_ns}, left_,
+        std::move(how.before));
     backend_ = backend.get();
     device_ = std::make_shared<pinrail::device>(std::move(backend));
     for (std::uint64_t i = 0; plan.code != errc::none && i < plan.count; ++i)
@@ -37,12 +36,13 @@ class emulated_bed final : public fault_bed {
 
   [[nodiscard]] pinrail::device& device() override { return *device_; }
   void launch(stream_ref on, std::function<void()> kernel, std::span<const emulated::access> touched) override {
-    emulated::launch(on,
-                     [kernel = std::move(kernel), longer = std::chrono::nanoseconds(kernel_ns_)] {
-                       if (longer.count() != 0) std::this_thread::sleep_for(longer);
-                       kernel();
-                     },
-                     touched);
+    emulated::launch(
+        on,
+        [kernel = std::move(kernel), longer = std::chrono::nanoseconds(kernel_ns_)] {
+          if (longer.count() != 0) std::this_thread::sleep_for(longer);
+          kernel();
+        },
+        touched);
   }
   [[nodiscard]] std::uint64_t calls_made() override { return device_ ? backend_->calls_made(plan().where) : calls_; }
   [[nodiscard]] std::vector<std::string> close() override {

@@ -17,9 +17,9 @@ std::unique_ptr<fault_bed> make_slow(const planned_fault& plan) {
 }
 
 /// All but what is polled. The numbers are then the same in every run, so none is left out.
-const std::vector<call> each_kind{call::allocate_arena,      call::allocate_pinned,     call::create_stream,
-                                  call::synchronize_stream,  call::create_event,        call::record_event,
-                                  call::wait_event,          call::copy_host_to_device, call::copy_device_to_host,
+const std::vector<call> each_kind{call::allocate_arena,       call::allocate_pinned,     call::create_stream,
+                                  call::synchronize_stream,   call::create_event,        call::record_event,
+                                  call::wait_event,           call::copy_host_to_device, call::copy_device_to_host,
                                   call::copy_device_to_device};
 
 TEST(emulated_sweep, without_a_fault_nothing_fails) {

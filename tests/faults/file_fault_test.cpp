@@ -72,7 +72,8 @@ class file_faults : public testing::TestWithParam<file_io> {
     const std::vector<std::byte> seen = bed.bytes(r, b);
     for (const tensor_info& t : r.block(b).tensors) {
       const auto expected = tensor_file::bytes_of(t);
-      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), seen.begin() + static_cast<std::ptrdiff_t>(t.offset_bytes)))
+      EXPECT_TRUE(
+          std::equal(expected.begin(), expected.end(), seen.begin() + static_cast<std::ptrdiff_t>(t.offset_bytes)))
           << t.name;
     }
   }
@@ -118,7 +119,8 @@ TEST_P(file_faults, replaced) {
 
 TEST_P(file_faults, overwritten) {
   write_from(file.path(), std::string(content.size(), 'x'), 0);
-  EXPECT_EQ(bed.use(r, 0).code(), errc::none) << "files must not change; that they did is not seen, and hurts nobody else";
+  EXPECT_EQ(bed.use(r, 0).code(), errc::none)
+      << "files must not change; that they did is not seen, and hurts nobody else";
   write_from(file.path(), content, 0);
   expect_right(1);
 }
@@ -181,7 +183,8 @@ std::string mode_name(const testing::TestParamInfo<file_io>& each) {
   return std::array{"automatic", "direct", "buffered", "mapped"}.at(static_cast<std::size_t>(each.param));
 }
 
-INSTANTIATE_TEST_SUITE_P(modes, file_faults, testing::Values(file_io::buffered, file_io::direct, file_io::mapped), mode_name);
+INSTANTIATE_TEST_SUITE_P(modes, file_faults, testing::Values(file_io::buffered, file_io::direct, file_io::mapped),
+                         mode_name);
 
 }  // namespace
 }  // namespace pinrail::test

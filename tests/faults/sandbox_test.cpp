@@ -55,7 +55,8 @@ void refuse_copies(int native_code) {
 
 TEST(sandbox_death_test, mapped_files_are_read_all_the_same) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  for (const int native_code : {EPERM, ENOSYS}) EXPECT_EXIT(read_in_sandbox(native_code), testing::ExitedWithCode(0), "");
+  for (const int native_code : {EPERM, ENOSYS})
+    EXPECT_EXIT(read_in_sandbox(native_code), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

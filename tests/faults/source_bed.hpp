@@ -26,7 +26,8 @@ class source_bed {
     error outcome = caught([&] { (void)pass.use(b); });
     if (outcome.code() == errc::none || outcome.code() == errc::timed_out) return outcome;
     EXPECT_FALSE(r.is_resident(b));
-    EXPECT_TRUE(eventually([&] { return rig_.sched().budget().used_bytes() == before; })) << "every byte was given back";
+    EXPECT_TRUE(eventually([&] { return rig_.sched().budget().used_bytes() == before; }))
+        << "every byte was given back";
     return outcome;
   }
   /// The block's bytes on the device.
@@ -35,7 +36,8 @@ class source_bed {
     auto pass = r.managed_forward(stream_, {.prefetch_blocks = 0});
     auto held = pass.use(b);
     const emulated::access touched{held.device_ptr(), held.size_bytes(), false};
-    emulated::launch(stream_, [&seen, from = held.device_ptr()] { std::memcpy(seen.data(), from, seen.size()); }, {&touched, 1});
+    emulated::launch(stream_, [&seen, from = held.device_ptr()] { std::memcpy(seen.data(), from, seen.size()); },
+                     {&touched, 1});
     stream_.synchronize();
     return seen;
   }

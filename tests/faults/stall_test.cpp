@@ -25,9 +25,10 @@ TEST(stalls, every_kernel_is_slow) {
 
 TEST(stalls, each_call_is_slow_once) {
   sweep_stalls([](std::uint64_t slow) {
-    return std::make_unique<emulated_bed>(planned_fault{.first = slow}, emulated_bed::options{.before = [slow](auto, auto number) {
-      if (number == slow) std::this_thread::sleep_for(milliseconds(1));
-    }});
+    return std::make_unique<emulated_bed>(planned_fault{.first = slow},
+                                          emulated_bed::options{.before = [slow](auto, auto number) {
+                                            if (number == slow) std::this_thread::sleep_for(milliseconds(1));
+                                          }});
   });
 }
 
@@ -45,8 +46,9 @@ struct stalled_copy : testing::Test {
   const watchdog limit{std::chrono::seconds(60), [] { return std::string("a test of stalled copies"); }};
   emulated_bed bed{{}, {.before = [this](emulated::call what, std::uint64_t) { before(what); }}};
   host_model bytes{4, block_bytes, 1};
-  std::optional<scheduler> sched{std::in_place, bed.device(),
-                                 scheduler_options{.vram_budget = 4 * block_bytes, .high_watermark = 1, .page_bytes = 4096}};
+  std::optional<scheduler> sched{
+      std::in_place, bed.device(),
+      scheduler_options{.vram_budget = 4 * block_bytes, .high_watermark = 1, .page_bytes = 4096}};
   runtime r = sched->add_runtime("r", bytes.model());
   stream s = bed.device().create_stream();
 
@@ -92,8 +94,9 @@ TEST_F(stalled_copy, on_the_device) {
   next.store(stall::device, core::order::release);
   EXPECT_EQ(use(1, milliseconds(20'000)), errc::none) << "the stream waits, not the CPU";
   EXPECT_EQ(use(0, milliseconds(20)), errc::none);
-  EXPECT_EQ(sched->budget().try_reserve_bytes(4 * block_bytes, "all of it",
-                                              {.with_memory = true, .deadline = milliseconds(20)}).code(),
+  EXPECT_EQ(sched->budget()
+                .try_reserve_bytes(4 * block_bytes, "all of it", {.with_memory = true, .deadline = milliseconds(20)})
+                .code(),
             errc::timed_out);
   over.set_value();
   EXPECT_TRUE(sched->budget().reserve_bytes(4 * block_bytes, "all of it", {.with_memory = true}).active());

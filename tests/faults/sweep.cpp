@@ -38,7 +38,8 @@ std::string describe(const planned_fault& plan) {
 
 outcome run_once(const bed_maker& make_bed, const planned_fault& plan) {
   core::atomic<const char*> at{"begin"};
-  const watchdog limit(run_limit, [&] { return fmt::format("{}, at '{}'", describe(plan), at.load(core::order::relaxed)); });
+  const watchdog limit(run_limit,
+                       [&] { return fmt::format("{}, at '{}'", describe(plan), at.load(core::order::relaxed)); });
   const auto began = std::chrono::steady_clock::now();
   const auto bed = make_bed(plan);
   outcome o;
@@ -71,7 +72,7 @@ void sweep_stalls(const std::function<std::unique_ptr<fault_bed>(std::uint64_t)>
 }
 
 void sweep_calls(const bed_maker& make_bed, const sweep_plan& plan) {
-  std::uint64_t tried = 0, with_error = 0, bad = 0;
+  std::uint64_t tried = 0, with_error = 0, bad = 0, leaks = 0;
   std::chrono::nanoseconds slowest{};
   for (const emulated::call where : plan.kinds) {
     int unmet = 0;
@@ -82,17 +83,19 @@ void sweep_calls(const bed_maker& make_bed, const sweep_plan& plan) {
       tried += o.reached;
       with_error += !o.report.errors.empty();
       slowest = std::max(slowest, o.took);
+      for (const std::string& p : o.report.problems) leaks += p.starts_with("leak");
       if (o.report.problems.empty() || ++bad > most_shown) continue;
       for (const std::string& p : o.report.problems) ADD_FAILURE() << describe(fault) << ": " << p;
     }
   }
   EXPECT_EQ(bad, 0u) << "runs with problems";
   EXPECT_GT(tried, 0u);
-  fmt::print("{}: {} faults tried, {} ended in an error, {} runs with problems, 0 hangs, slowest run {} ms\n",
-             to_string(plan.code), tried, with_error, bad,
+  fmt::print("{}: {} faults tried, {} ended in an error, {} runs with problems, {} leaks, 0 hangs, slowest run {} ms\n",
+             to_string(plan.code), tried, with_error, bad, leaks,
              std::chrono::duration_cast<std::chrono::milliseconds>(slowest).count());
   testing::Test::RecordProperty("faults_tried", std::to_string(tried));
   testing::Test::RecordProperty("runs_with_problems", std::to_string(bad));
+  testing::Test::RecordProperty("leaks", std::to_string(leaks));
   testing::Test::RecordProperty("hangs", "0");  // a hang ends the program
 }
 

@@ -91,9 +91,11 @@ class workload {
         return;
       } catch (const error& e) {
         report_.errors.push_back(fmt::format("{}: {}", name, e.what()));
-        if (e.code() != bed_.plan().code) problem(fmt::format("{}: ended with {}: {}", name, to_string(e.code()), e.what()));
+        if (e.code() != bed_.plan().code)
+          problem(fmt::format("{}: ended with {}: {}", name, to_string(e.code()), e.what()));
         if (lost()) return;
-        if (attempt == bed_.plan().count) problem(fmt::format("{}: failed when it was tried again: {}", name, e.what()));
+        if (attempt == bed_.plan().count)
+          problem(fmt::format("{}: failed when it was tried again: {}", name, e.what()));
       } catch (const std::exception& e) {
         problem(fmt::format("{}: threw no pinrail::error: {}", name, e.what()));
         return;
@@ -107,12 +109,13 @@ class workload {
   void check(stream_ref on, check_list all) {
     std::vector<emulated::access> touched;
     for (const expectation& e : all) touched.push_back({e.on_device, e.size_bytes, false});
-    bed_.launch(on,
-                [this, all = std::move(all)] {
-                  for (const expectation& e : all)
-                    if (std::memcmp(e.on_device, e.in_source, e.size_bytes) != 0) wrong_.fetch_add(1, core::order::relaxed);
-                },
-                touched);
+    bed_.launch(
+        on,
+        [this, all = std::move(all)] {
+          for (const expectation& e : all)
+            if (std::memcmp(e.on_device, e.in_source, e.size_bytes) != 0) wrong_.fetch_add(1, core::order::relaxed);
+        },
+        touched);
   }
   static check_list whole(const use& held, host_model& expected) {
     return {{static_cast<const std::byte*>(held.device_ptr()), expected.block(held.block()).data(), held.size_bytes()}};
@@ -243,9 +246,7 @@ void workload::use_models() {
     pass(staged_, *a_, &workload::in_staged, {3}, {.prefetch_blocks = 0});
     pass(staged_, *b_, &workload::in_staged, {3}, {.prefetch_blocks = 0});
   });
-  step("a list with repeats", [&] {
-    pass(pinned_, *b_, &workload::in_pinned, {0, 2, 0, 1}, {.order = {0, 2, 0, 1}});
-  });
+  step("a list with repeats", [&] { pass(pinned_, *b_, &workload::in_pinned, {0, 2, 0, 1}, {.order = {0, 2, 0, 1}}); });
   step("no known order", [&] {
     auto forward = file_.managed_forward(*a_, {.order = order::data_dependent});
     forward.prefetch(std::array<block_index, 2>{2, 0});
@@ -258,7 +259,8 @@ void workload::write() {
   if (!ready()) return;
   for (block_index b = 0; b < versioned_model::count; ++b) step("write", [&] { write_version(*a_, b); });
   step("push dirty blocks out", [&] { pass(pinned_, *b_, &workload::in_pinned); });
-  for (block_index b = 0; b < versioned_model::count; ++b) step("read what was written", [&] { check_version(*b_, b); });
+  for (block_index b = 0; b < versioned_model::count; ++b)
+    step("read what was written", [&] { check_version(*b_, b); });
   step("synchronize", [&] { b_->synchronize(); });
   step("write again", [&] { write_version(*b_, 1); });
   step("push dirty blocks out again", [&] { pass(staged_, *a_, &workload::in_staged); });

@@ -13,18 +13,18 @@
 namespace pinrail::test {
 
 enum class edge : std::uint8_t {
-  none,                   ///< nothing is left out
-  wait_of_joins,          ///< the stream that joins fences waits for nothing
-  wait_of_copies,         ///< the copies to the device wait for nothing
-  wait_of_copies_for_b,   ///< they do not wait for the second stream of a user
-  wait_of_write_backs,    ///< the copies to the host wait for nothing
-  wait_of_moves,          ///< the copies within the device wait for nothing
-  wait_of_users,          ///< the streams of users wait for nothing
-  end_of_write_backs,     ///< their events are said to be complete at once
-  end_of_uses,            ///< the events of users' streams are said to be complete at once
-  end_of_a_ring,          ///< the same, but only while `lie` says so
-  record_of_uses,         ///< what users' streams are to record is not recorded
-  record_of_uses_early,   ///< it covers only what was enqueued before `record_early`
+  none,                  ///< nothing is left out
+  wait_of_joins,         ///< the stream that joins fences waits for nothing
+  wait_of_copies,        ///< the copies to the device wait for nothing
+  wait_of_copies_for_b,  ///< they do not wait for the second stream of a user
+  wait_of_write_backs,   ///< the copies to the host wait for nothing
+  wait_of_moves,         ///< the copies within the device wait for nothing
+  wait_of_users,         ///< the streams of users wait for nothing
+  end_of_write_backs,    ///< their events are said to be complete at once
+  end_of_uses,           ///< the events of users' streams are said to be complete at once
+  end_of_a_ring,         ///< the same, but only while `lie` says so
+  record_of_uses,        ///< what users' streams are to record is not recorded
+  record_of_uses_early,  ///< it covers only what was enqueued before `record_early`
 };
 
 class misordered_backend final : public watched_backend {
@@ -66,7 +66,8 @@ class misordered_backend final : public watched_backend {
     return done;
   }
 
-  [[nodiscard]] devices::status record_event(devices::event_handle what, devices::stream_handle stream) noexcept override {
+  [[nodiscard]] devices::status record_event(devices::event_handle what,
+                                             devices::stream_handle stream) noexcept override {
     const std::uint32_t who = role_of(stream);
     {
       const std::lock_guard lock(mutex_);
@@ -85,7 +86,8 @@ class misordered_backend final : public watched_backend {
     return watched_backend::query_event(recorded(what));
   }
 
-  [[nodiscard]] devices::status wait_event(devices::stream_handle stream, devices::event_handle what) noexcept override {
+  [[nodiscard]] devices::status wait_event(devices::stream_handle stream,
+                                           devices::event_handle what) noexcept override {
     const std::uint32_t who = role_of(stream);
     if (who >= first_user ? left_out_ == edge::wait_of_users : left_out_ == waits[who]) return {};
     if (left_out_ == edge::wait_of_copies_for_b && who == copies && recorder_of(what) == first_user + 1) return {};
@@ -93,7 +95,8 @@ class misordered_backend final : public watched_backend {
   }
 
  private:
-  static constexpr edge waits[] = {edge::wait_of_joins, edge::wait_of_copies, edge::wait_of_write_backs, edge::wait_of_moves};
+  static constexpr edge waits[] = {edge::wait_of_joins, edge::wait_of_copies, edge::wait_of_write_backs,
+                                   edge::wait_of_moves};
 
   std::uint32_t role_of(devices::stream_handle stream) {
     const std::lock_guard lock(mutex_);

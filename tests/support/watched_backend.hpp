@@ -20,7 +20,8 @@ class watched_backend : public devices::emulated_backend {
   /// Called on the thread that makes the call, before it; `number` counts from 0.
   using hook = std::function<void(emulated::call what, std::uint64_t number)>;
 
-  watched_backend(const devices::host_device_options& options, std::shared_ptr<emulated::resources> left, hook before = {})
+  watched_backend(const devices::host_device_options& options, std::shared_ptr<emulated::resources> left,
+                  hook before = {})
       : base(options), left_(std::move(left)), before_(std::move(before)) {}
   ~watched_backend() override { *left_ = live_resources(); }
 
@@ -43,18 +44,21 @@ class watched_backend : public devices::emulated_backend {
   [[nodiscard]] result<devices::event_handle> create_event() noexcept override {
     return before(emulated::call::create_event), base::create_event();
   }
-  [[nodiscard]] devices::status record_event(devices::event_handle which, devices::stream_handle stream) noexcept override {
+  [[nodiscard]] devices::status record_event(devices::event_handle which,
+                                             devices::stream_handle stream) noexcept override {
     return before(emulated::call::record_event), base::record_event(which, stream);
   }
   [[nodiscard]] result<bool> query_event(devices::event_handle which) noexcept override {
     return before(emulated::call::query_event), base::query_event(which);
   }
-  [[nodiscard]] devices::status wait_event(devices::stream_handle stream, devices::event_handle which) noexcept override {
+  [[nodiscard]] devices::status wait_event(devices::stream_handle stream,
+                                           devices::event_handle which) noexcept override {
     return before(emulated::call::wait_event), base::wait_event(stream, which);
   }
   [[nodiscard]] devices::status copy(devices::stream_handle stream, devices::direction way, void* to, const void* from,
                                      std::uint64_t size_bytes) noexcept override {
-    static constexpr emulated::call by_direction[] = {emulated::call::copy_host_to_device, emulated::call::copy_device_to_host,
+    static constexpr emulated::call by_direction[] = {emulated::call::copy_host_to_device,
+                                                      emulated::call::copy_device_to_host,
                                                       emulated::call::copy_device_to_device};
     return before(by_direction[static_cast<std::size_t>(way)]), base::copy(stream, way, to, from, size_bytes);
   }
@@ -62,7 +66,8 @@ class watched_backend : public devices::emulated_backend {
  private:
   void before(emulated::call what) noexcept {
     calls_[static_cast<std::size_t>(what)].fetch_add(1, core::order::relaxed);
-    const std::uint64_t number = calls_[static_cast<std::size_t>(emulated::call::any)].fetch_add(1, core::order::relaxed);
+    const std::uint64_t number =
+        calls_[static_cast<std::size_t>(emulated::call::any)].fetch_add(1, core::order::relaxed);
     if (before_) before_(what, number);
   }
 
