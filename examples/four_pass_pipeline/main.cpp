@@ -11,11 +11,11 @@
 #include <nlohmann/json.hpp>
 
 #include "checkpoints.hpp"
+#include "common/progress.hpp"
 #include "compute.hpp"
 #include "pinrail/emulated.hpp"
 #include "pinrail/pinrail.hpp"
 #include "pipeline.hpp"
-#include "progress.hpp"
 #include "reference.hpp"
 #include "report.hpp"
 #include "timeline_picture.hpp"
