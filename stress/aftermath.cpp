@@ -51,6 +51,23 @@ void check_figures(world& w, const watcher& watched) {
                                         s.peak_used_bytes, watched.most_used_bytes(), w.plan().most_budget_bytes()));
 }
 
+/// With nothing else going on a guest is let in, and its blocks leave with it.
+void check_guest(world& w, dice& d) {
+  runtime_slot& slot = w.slot(static_cast<std::uint32_t>(d.below(w.slot_count())));
+  const pinrail::runtime r = slot.handle();
+  if (r.state() == nullptr) return;
+  auto scope = r.as_guest();
+  {
+    auto pass = r.managed_forward(w.stream(0));
+    for (const pinrail::block_index b : {0u, slot.block_count() - 1}) (void)pass.use(b);
+  }
+  scope.end();
+  w.synchronize();
+  std::uint64_t left = 0;
+  if (!eventually([&] { return (left = r.statistics().resident_blocks) == 0; }))
+    w.report(check::leak, fmt::format("{} blocks of {} are still there after its guest scope", left, slot.name()));
+}
+
 void remove(world& w, runtime_slot& slot) {
   const pinrail::runtime r = slot.handle();
   try {
@@ -103,12 +120,13 @@ void check_device(world& w) {
 }  // namespace
 
 void check_aftermath(world& w, const watcher& watched, activity& mine, dice d) {
-  const doing now(mine, "aftermath", 40'000'000'000);  // several waits of 10 s
+  const doing now(mine, "aftermath", 60'000'000'000);  // several waits of 10 s
   for (std::uint32_t i = 0; i < w.slot_count(); ++i) w.slot(i).stop_faults();
   end_reservations(w);
   w.synchronize();
   w.sched().synchronize();
   check_figures(w, watched);
+  check_guest(w, d);
   remove_runtimes(w, d.chance(60), d);
   late_handles late;
   if (d.chance(50)) take_late_handles(w, late);
