@@ -3,11 +3,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <ranges>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "pinrail/block_range.hpp"
 #include "pinrail/forward_pass.hpp"
 #include "pinrail/guards.hpp"
 #include "pinrail/model.hpp"
@@ -24,7 +24,7 @@ class runtime {
 
   [[nodiscard]] const std::string& name() const noexcept;
   /// 0, 1, 2 ... in execution order.
-  [[nodiscard]] auto blocks() const noexcept { return std::views::iota(block_index{0}, block_count()); }
+  [[nodiscard]] block_range blocks() const noexcept { return block_range(block_count()); }
   [[nodiscard]] block_index block_count() const noexcept;
   [[nodiscard]] const block_info& block(block_index index) const;
   [[nodiscard]] std::uint64_t size_bytes() const noexcept;
