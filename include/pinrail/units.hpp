@@ -1,6 +1,6 @@
 // Byte sizes and rates: literals, parsing and printing.
 //
-// Binary units (KiB, MiB, GiB, TiB) are powers of 1024 and decimal ones (KB, MB, GB, TB) powers of 1000
+// Binary units (KiB, MiB, GiB, TiB, PiB, EiB) are powers of 1024 and decimal ones (KB, MB, GB, TB) powers of 1000
 // (IEC 80000-13). Parsing throws `pinrail::error` with `errc::invalid_argument`, naming the text.
 #pragma once
 
@@ -27,7 +27,7 @@ constexpr std::uint64_t operator""_GiB(unsigned long long n) noexcept { return n
 /// "10us", "2ms", "1.5s", "300ns" -> nanoseconds. A bare number is nanoseconds.
 [[nodiscard]] std::uint64_t parse_nanoseconds(std::string_view text);
 
-/// 25769803776 -> "24.00 GiB".
+/// 25769803776 -> "24.00 GiB", which `parse_bytes` reads.
 [[nodiscard]] std::string format_bytes(std::uint64_t bytes);
 
 }  // namespace pinrail

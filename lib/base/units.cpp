@@ -20,7 +20,8 @@ struct unit {
 
 constexpr std::array byte_units{
     unit{"", 1},     unit{"B", 1},          unit{"KiB", 1024.0},      unit{"MiB", 1048576.0},
-    unit{"GiB", 1073741824.0}, unit{"TiB", 1099511627776.0}, unit{"KB", 1e3}, unit{"kB", 1e3},
+    unit{"GiB", 1073741824.0}, unit{"TiB", 1099511627776.0}, unit{"PiB", 1125899906842624.0},
+    unit{"EiB", 1152921504606846976.0}, unit{"KB", 1e3}, unit{"kB", 1e3},
     unit{"MB", 1e6}, unit{"GB", 1e9},       unit{"TB", 1e12},
 };
 constexpr std::array time_units{unit{"", 1}, unit{"ns", 1}, unit{"us", 1e3}, unit{"ms", 1e6}, unit{"s", 1e9}};
@@ -73,7 +74,8 @@ std::string format_bytes(std::uint64_t bytes) {
   if (bytes < 1024) return fmt::format("{} B", bytes);
   double value = static_cast<double>(bytes) / 1024;
   std::size_t name = 0;
-  while (value >= 1024 && name + 1 < names.size()) value /= 1024, ++name;
+  // 1023.995 and above prints as 1024.00, which is one of the next unit.
+  while (value >= 1023.995 && name + 1 < names.size()) value /= 1024, ++name;
   return fmt::format("{:.2f} {}", value, names[name]);
 }
 
