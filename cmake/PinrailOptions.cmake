@@ -11,6 +11,13 @@ if(PINRAIL_SANITIZE)
   endif()
 endif()
 
+if(PINRAIL_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang" OR NOT PINRAIL_SANITIZE MATCHES "address")
+    message(FATAL_ERROR "PINRAIL_FUZZ needs clang and PINRAIL_SANITIZE with address; `cmake --preset fuzz` has both")
+  endif()
+  target_compile_options(pinrail_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 set(PINRAIL_HAVE_CUDA OFF)
 if(NOT PINRAIL_CUDA STREQUAL "OFF")
   find_package(CUDAToolkit 12.8 QUIET)
