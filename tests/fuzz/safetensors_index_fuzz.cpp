@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,15 +69,20 @@ class shard_folder {
   std::map<std::filesystem::path, std::string> shards_;
 };
 
+/// What the harness wrote is what an accepted index may list.
+void expect_listed(const std::string& tensor, const std::string& shard) {
+  const std::string home = tensor.starts_with("x.") ? "a.safetensors" : "b/b.safetensors";
+  fuzz::expect(tensor == "x.0.w" || tensor == "x.1.w" || tensor == "y", "tensor '{}' was accepted, which there is not",
+               tensor);
+  fuzz::expect(std::filesystem::path(shard).lexically_normal() == home, "tensor '{}' was accepted in '{}'", tensor,
+               shard);
+}
+
 /// The shards that an accepted index names, each once and in order, by another way than the reader's.
-std::vector<std::string> shards_named(std::string_view index) {
-  const auto document = nlohmann::json::parse(index, nullptr, false);
-  fuzz::expect(document.is_object() && document.contains("weight_map"), "an index without weight_map was accepted");
-  std::map<std::string, int> names;
-  for (const auto& [tensor, shard] : document.at("weight_map").items()) names.emplace(shard.get<std::string>(), 0);
-  std::vector<std::string> all;
-  for (const auto& [name, unused] : names) all.push_back(name);
-  return all;
+std::vector<std::string> shards_named(const nlohmann::json& index) {
+  std::set<std::string> names;
+  for (const auto& [tensor, shard] : index.at("weight_map").items()) names.insert(shard.get<std::string>());
+  return {names.begin(), names.end()};
 }
 
 void expect_inside(const std::vector<std::string>& shards) {
@@ -92,9 +98,11 @@ void expect_inside(const std::vector<std::string>& shards) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const shard_folder files;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
+  const auto document = nlohmann::json::parse(text, nullptr, false);
   const auto malformed = fuzz::refusal({errc::malformed_file}, [&] {
     const auto index = sources::parse_index_json(files.index(), text);
-    fuzz::expect(index.shards == shards_named(text), "the index names other shards");
+    fuzz::expect(document.is_object() && document.contains("weight_map"), "an index without weight_map was accepted");
+    fuzz::expect(index.shards == shards_named(document), "the index names other shards");
     expect_inside(index.shards);
   });
 
@@ -103,11 +111,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto refused = fuzz::refusal({errc::malformed_file, errc::io_error}, [&] {
     const model read = model_from_safetensors(files.index(), options);
     std::vector<std::string_view> contents;
-    for (const std::string& name : shards_named(text)) {
+    for (const std::string& name : shards_named(document)) {
       const std::string* const shard = files.shard(name);
       fuzz::expect(shard != nullptr, "'{}' was read, which is no shard of the folder", name);
       contents.push_back(*shard);
     }
+    for (const auto& [tensor, shard] : document.at("weight_map").items()) expect_listed(tensor, shard);
     fuzz::expect_model_of(read, options, contents);
   });
   fuzz::expect(!malformed || (refused && refused->code() == errc::malformed_file), "a malformed index was {}",

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <vector>
@@ -25,6 +26,20 @@ struct expected_tensor {
 
 using expected_tensors = std::unordered_map<std::string, expected_tensor>;
 
+/// Bytes that a shape needs, or none where they are no whole number: the bits of a type are the first number in its
+/// name.
+std::optional<std::uint64_t> needed_bytes(const expected_tensor& tensor) {
+  const std::size_t digit = tensor.dtype.find_first_of("0123456789");
+  if (std::count(tensor.shape.begin(), tensor.shape.end(), 0u) != 0) return 0;
+  __extension__ using wide = unsigned __int128;
+  wide bits = digit == std::string::npos ? 8 : std::strtoul(tensor.dtype.c_str() + digit, nullptr, 10);
+  for (const std::uint64_t dimension : tensor.shape) {
+    bits *= dimension;
+    if (bits > UINT64_MAX) return std::nullopt;
+  }
+  return bits % 8 == 0 ? std::optional(static_cast<std::uint64_t>(bits / 8)) : std::nullopt;
+}
+
 void add_file(std::string_view file, expected_tensors& all) {
   std::uint64_t length = 0;
   expect(file.size() >= 8, "a file of {} bytes was accepted", file.size());
@@ -41,10 +56,11 @@ void add_file(std::string_view file, expected_tensors& all) {
     expect(begin <= end && end <= data.size(), "tensor '{}' at [{}, {}] of {} bytes was accepted", name, begin, end,
            data.size());
     covered += end - begin;
-    const bool is_new = all.try_emplace(name, expected_tensor{entry.at("dtype").get<std::string>(),
-                                                              entry.at("shape").get<std::vector<std::uint64_t>>(),
-                                                              data.substr(begin, end - begin)})
-                            .second;
+    const expected_tensor tensor{entry.at("dtype").get<std::string>(),
+                                 entry.at("shape").get<std::vector<std::uint64_t>>(), data.substr(begin, end - begin)};
+    expect(needed_bytes(tensor) == end - begin, "tensor '{}' of {} was accepted with {} bytes", name, tensor.dtype,
+           end - begin);
+    const bool is_new = all.emplace(name, tensor).second;
     expect(is_new, "tensor '{}' was accepted twice", name);
   }
   expect(covered == data.size(), "tensors of {} bytes were accepted in {} bytes of data", covered, data.size());
