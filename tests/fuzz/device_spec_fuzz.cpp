@@ -22,13 +22,14 @@ using family = device_spec::family;
 
 namespace {
 
+constexpr const char* rates[] = {"h2d", "d2h", "d2d"};
+
 std::string written(const device_spec& spec) {
   if (spec.kind == family::best) return "best";
   if (spec.kind == family::cuda) return fmt::format("cuda:{}", spec.ordinal);
   const devices::host_device_options& o = spec.options;
   std::string text = spec.kind == family::emulated ? "emulated:" : "simulated:";
   text += fmt::format("vram={},latency={}", o.vram_bytes, o.latency_ns);
-  constexpr const char* rates[] = {"h2d", "d2h", "d2d"};
   for (std::size_t i = 0; i < 3; ++i)
     if (o.bytes_per_second[i] != 0) text += fmt::format(",{}={}/s", rates[i], o.bytes_per_second[i]);
   if (spec.kind == family::emulated)
@@ -36,16 +37,21 @@ std::string written(const device_spec& spec) {
   return text;
 }
 
-/// No key is given twice.
-void expect_keys_differ(std::string_view text) {
+/// No key is given twice, and a rate is set if its key is given.
+void expect_keys(const device_spec& spec, std::string_view text) {
   std::set<std::string> seen;
-  for (text.remove_prefix(std::min(text.size(), text.find(':') + 1)); !text.empty();) {
+  text.remove_prefix(std::min(text.size(), text.find(':')));
+  text.remove_prefix(std::min<std::size_t>(text.size(), 1));
+  while (!text.empty()) {
     const std::string_view item = text.substr(0, text.find(','));
     text.remove_prefix(std::min(text.size(), item.size() + 1));
     std::string name(item.substr(0, item.find('=')));
     std::erase(name, ' ');
     fuzz::expect(seen.insert(name).second, "'{}' was accepted twice", name);
   }
+  for (std::size_t i = 0; i < 3; ++i)
+    fuzz::expect((spec.options.bytes_per_second[i] != 0) == seen.contains(rates[i]), "{} is {}", rates[i],
+                 spec.options.bytes_per_second[i]);
 }
 
 /// Numbers above 2^53 are doubles, which print exactly, and read back as themselves.
@@ -73,7 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   expect_same(spec, devices::parse_device_spec(again), again);
 
   if (spec.kind != family::emulated && spec.kind != family::simulated) return 0;
-  if (text.find(':') != std::string_view::npos) expect_keys_differ(text);
+  expect_keys(spec, text);
   const std::shared_ptr<device> opened = open_device(text);
   fuzz::expect(opened->memory_bytes() == spec.options.vram_bytes, "'{}' opened with {} bytes", text,
                opened->memory_bytes());

@@ -37,14 +37,22 @@ TARGETS = {
 }
 
 
+def run_quietly(command):
+    """Shows the output only if the command fails."""
+    try:
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    except subprocess.CalledProcessError as failed:
+        print(failed.stdout, file=sys.stderr)
+        raise
+
+
 def build(jobs):
     if not (BUILD / "CMakeCache.txt").exists():
         if shutil.which("clang++") is None:
             raise FileNotFoundError("clang++; on Debian: apt-get install clang libclang-rt-14-dev")
         launcher = ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
-        subprocess.run(["cmake", "--preset", "fuzz", *launcher], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", "--preset", "fuzz", f"-j{jobs}"], cwd=ROOT, check=True,
-                   stdout=subprocess.DEVNULL)
+        run_quietly(["cmake", "--preset", "fuzz", *launcher])
+    run_quietly(["cmake", "--build", "--preset", "fuzz", f"-j{jobs}"])
 
 
 def last_number(pattern, text):
