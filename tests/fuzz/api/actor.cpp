@@ -33,8 +33,8 @@ std::optional<typename Deque::value_type> take(Deque& from, std::uint8_t which) 
 actor::~actor() {
   end_uses();
   while (!passes_.empty()) end_pass(passes_.front());
-  while (auto g = take(guards_, 0)) end_keep(*g);
-  block_guards_.clear();
+  while (auto g = take(guards_, 0)) end_guard(*g);
+  while (auto g = take(block_guards_, 0)) end_guard(*g);
   while (auto r = take(reservations_, 0)) release(*r);
   while (auto g = take(guests_, 0)) leave_guest(*g);
   while (auto b = take(bytes_, 0)) return_bytes(*b);
@@ -79,10 +79,12 @@ void actor::dispatch(const call& c) {
       return;
     case action::keep: return keep(c);
     case action::end_keep:
-      if (auto g = take(guards_, c.a)) end_keep(*g);
+      if (auto g = take(guards_, c.a)) end_guard(*g);
       return;
     case action::protect: return protect(c);
-    case action::end_protect: (void)take(block_guards_, c.a); return;
+    case action::end_protect:
+      if (auto g = take(block_guards_, c.a)) end_guard(*g);
+      return;
     case action::reserve: return reserve(c);
     case action::release:
       if (held_reservation* r = pick(reservations_, c.a)) release(*r);
@@ -213,47 +215,56 @@ void actor::walk(live_pass& p, const call& c) {
 // ---- protection ---------------------------------------------------------------------------------------------------
 
 void actor::keep(const call& c) {
-  held_guard g{.handle = {}, .target = some_handle(c), .resident = {}};
+  held_guard g{.handle = {}, .kept = {some_handle(c), {}}};
+  const runtime& target = g.kept.target;
   const runtime caller = handle_of(world_.model(c.b), false);
   const keep_options options{.load = (c.b & 64) != 0};
   if (!world_.attempt({errc::invalid_argument, no_room[0], no_room[1], no_room[2]},
-                      [&] { g.handle = caller.keep_resident(g.target, options); }))
+                      [&] { g.handle = caller.keep_resident(target, options); }))
     return;
-  expect(g.handle.active() == (g.target.block_count() != 0), "a guard of {} blocks", g.target.block_count());
-  for (const block_index b : g.target.blocks())
-    if (g.target.is_resident(b)) g.resident.push_back(b);
+  expect(g.handle.active() == (target.block_count() != 0), "a guard of {} blocks", target.block_count());
+  for (const block_index b : target.blocks())
+    if (target.is_resident(b)) g.kept.resident.push_back(b);
   if (guards_.size() == most_handles)
-    if (auto oldest = take(guards_, 0)) end_keep(*oldest);
+    if (auto oldest = take(guards_, 0)) end_guard(*oldest);
   guards_.push_back(std::move(g));
 }
 
+void actor::protect(const call& c) {
+  held_blocks g{.handle = {}, .kept = {some_handle(c), {}}};
+  const runtime& target = g.kept.target;
+  std::vector<block_index> blocks;
+  for (block_index b = 0; b < 7; ++b)
+    if (c.b >> b & 1) blocks.push_back(b);
+  const bool beyond = !blocks.empty() && blocks.back() >= target.block_count();
+  const bool done = world_.attempt({errc::invalid_argument}, [&] { g.handle = target.protect_blocks(blocks); });
+  expect(!done || !beyond, "block {} of {} is protected", blocks.empty() ? 0 : blocks.back(), target.block_count());
+  if (!done) return;
+  for (const block_index b : blocks)
+    if (target.is_resident(b)) g.kept.resident.push_back(b);
+  if (block_guards_.size() == most_handles)
+    if (auto oldest = take(block_guards_, 0)) end_guard(*oldest);
+  block_guards_.push_back(std::move(g));
+}
+
+template <class Held>
+void actor::end_guard(Held& g) {
+  expect_kept(g.kept);
+  g.handle.end();
+}
+
 /// Rule 1. Compaction may move a block meanwhile, which takes it away for a moment.
-void actor::end_keep(held_guard& g) {
+void actor::expect_kept(const kept_blocks& kept) {
   world_.with_scheduler([&](scheduler& s) {
     if (world_.faulty() || world_.closing()) return;
-    for (const block_index b : g.resident) {
-      for (int tries = 0; !g.target.is_resident(b); ++tries) {
-        expect(tries < 1000, "block {} of '{}' was evicted under a guard", b, g.target.name());
+    for (const block_index b : kept.resident) {
+      for (int tries = 0; !kept.target.is_resident(b); ++tries) {
+        expect(tries < 1000, "block {} of '{}' was evicted under a guard", b, kept.target.name());
         s.synchronize();
         std::this_thread::sleep_for(std::chrono::microseconds(100));
       }
     }
   });
-  g.handle.end();
-}
-
-void actor::protect(const call& c) {
-  const runtime r = some_handle(c);
-  std::vector<block_index> blocks;
-  for (block_index b = 0; b < 7; ++b)
-    if (c.b >> b & 1) blocks.push_back(b);
-  block_guard g;
-  const bool beyond = !blocks.empty() && blocks.back() >= r.block_count();
-  const bool done = world_.attempt({errc::invalid_argument}, [&] { g = r.protect_blocks(blocks); });
-  expect(!done || !beyond, "block {} of {} is protected", blocks.empty() ? 0 : blocks.back(), r.block_count());
-  if (!done) return;
-  if (block_guards_.size() == most_handles) block_guards_.pop_front();
-  block_guards_.push_back(std::move(g));
 }
 
 // ---- shares -------------------------------------------------------------------------------------------------------
@@ -397,7 +408,7 @@ void actor::receive(mailbox::item what) {
       [this](auto&& held) {
         using kind = std::decay_t<decltype(held)>;
         if constexpr (std::is_same_v<kind, held_guard>) guards_.push_back(std::move(held));
-        if constexpr (std::is_same_v<kind, block_guard>) block_guards_.push_back(std::move(held));
+        if constexpr (std::is_same_v<kind, held_blocks>) block_guards_.push_back(std::move(held));
         if constexpr (std::is_same_v<kind, held_reservation>) reservations_.push_back(std::move(held));
         if constexpr (std::is_same_v<kind, held_guest>) guests_.push_back(std::move(held));
         if constexpr (std::is_same_v<kind, held_bytes>) bytes_.push_back(std::move(held));

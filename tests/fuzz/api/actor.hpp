@@ -25,10 +25,20 @@ struct live_pass {
   std::deque<held_use> uses;       ///< end before the pass
 };
 
+/// What a guard found on the device when it began: it stays there.
+struct kept_blocks {
+  runtime target;
+  std::vector<block_index> resident;
+};
+
 struct held_guard {
   residency_guard handle;
-  runtime target;
-  std::vector<block_index> resident;  ///< when it began: they stay
+  kept_blocks kept;
+};
+
+struct held_blocks {
+  block_guard handle;
+  kept_blocks kept;
 };
 
 struct held_reservation {
@@ -50,7 +60,7 @@ struct held_bytes {
 /// Handles may be used from any thread (rule 15): what one thread leaves here, either takes.
 class mailbox {
  public:
-  using item = std::variant<held_guard, block_guard, held_reservation, held_guest, held_bytes>;
+  using item = std::variant<held_guard, held_blocks, held_reservation, held_guest, held_bytes>;
 
   void put(item what) {
     const std::lock_guard lock(mutex_);
@@ -96,8 +106,10 @@ class actor {
   void walk(live_pass& p, const call& c);
 
   void keep(const call& c);
-  void end_keep(held_guard& g);
   void protect(const call& c);
+  template <class Held>
+  void end_guard(Held& g);
+  void expect_kept(const kept_blocks& kept);
   void reserve(const call& c);
   void release(held_reservation& r);
   void release_by_runtime(const call& c);
@@ -115,7 +127,7 @@ class actor {
   mailbox& box_;
   std::list<live_pass> passes_;
   std::deque<held_guard> guards_;
-  std::deque<block_guard> block_guards_;
+  std::deque<held_blocks> block_guards_;
   std::deque<held_reservation> reservations_;
   std::deque<held_guest> guests_;
   std::deque<held_bytes> bytes_;
