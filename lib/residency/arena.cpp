@@ -101,12 +101,7 @@ result<ticket> arena::joined(const fence_set& fences) noexcept {
   open.prune([this](ticket t) { return timeline_.is_complete(t); });
   if (open.empty()) return ticket();
   if (open.view().size() == 1) return open.view().front();
-  const auto one = timeline_.join(join_stream_, open.view());
-  if (one || one.code() == errc::device_lost) return one;
-  // The device can't order them just now. Rather than lose the pages, the CPU waits.
-  for (const ticket t : open.view())
-    if (const auto done = timeline_.synchronize(devices::timeline::stream_of(t)); !done) return done.why();
-  return ticket();
+  return timeline_.join(join_stream_, open.view());
 }
 
 result<ticket> arena::join(ticket a, ticket b) noexcept {
