@@ -39,8 +39,21 @@ bool evict(world& w, actor& a) {
   return true;
 }
 
-void be_resident(world& w, actor& a) { (void)load(w, a); }
-void be_absent(world& w, actor& a) { (void)evict(w, a); }
+bool write_back(world& w, actor& a) {
+  auto& b = a.block(w);
+  if (!b.word.begin_write_back()) return !b.word.load().dirty();
+  b.word.end_write_back(true);
+  return true;
+}
+/// Threads that came before may have left it dirty, because others held it.
+void be_resident(world& w, actor& a) {
+  (void)write_back(w, a);
+  (void)load(w, a);
+}
+void be_absent(world& w, actor& a) {
+  (void)write_back(w, a);
+  (void)evict(w, a);
+}
 
 bool pin(world& w, actor& a) { return a.held = a.block(w).word.pin() == core::pin_outcome::held; }
 bool unpin(world& w, actor& a) { return a.block(w).word.unpin(), true; }
@@ -69,12 +82,6 @@ bool move(world& w, actor& a) {
   return true;
 }
 
-bool write_back(world& w, actor& a) {
-  auto& b = a.block(w);
-  if (!b.word.begin_write_back()) return !b.word.load().dirty();
-  b.word.end_write_back(true);
-  return true;
-}
 void end_dirty(world& w, actor& a) {
   (void)unpin(w, a);
   (void)write_back(w, a);
