@@ -27,8 +27,17 @@ void launch(stream_ref stream, std::function<void()> kernel, std::span<const acc
 
 /// The backend calls that can be made to fail.
 enum class call : std::uint8_t {
-  allocate_arena, allocate_pinned, create_stream, synchronize_stream, create_event, record_event, query_event,
-  wait_event, copy_host_to_device, copy_device_to_host, copy_device_to_device,
+  allocate_arena,
+  allocate_pinned,
+  create_stream,
+  synchronize_stream,
+  create_event,
+  record_event,
+  query_event,
+  wait_event,
+  copy_host_to_device,
+  copy_device_to_host,
+  copy_device_to_device,
   any,
 };
 

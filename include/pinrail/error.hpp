@@ -48,8 +48,18 @@ struct failure {
 
 /// One holder of bytes that kept a request from being granted.
 struct blocker {
-  enum class reason : std::uint8_t { pinned, kept, protected_blocks, primary, secondary, guest, near_window,
-                                     loading, dirty, bytes_reserved };
+  enum class reason : std::uint8_t {
+    pinned,
+    kept,
+    protected_blocks,
+    primary,
+    secondary,
+    guest,
+    near_window,
+    loading,
+    dirty,
+    bytes_reserved
+  };
   std::string name;  ///< runtime, or the name given to reserve_bytes
   reason why = reason::pinned;
   std::uint64_t bytes = 0;

@@ -126,23 +126,20 @@ struct memory_options {
 };
 
 /// Throws `errc::invalid_argument` for a block without memory, naming it. No blocks is a model too.
-[[nodiscard]] model model_from_memory(std::span<const memory_block> blocks,
-                                      const memory_options& options = {});
+[[nodiscard]] model model_from_memory(std::span<const memory_block> blocks, const memory_options& options = {});
 
 // ---- callback ---------------------------------------------------------------------------------------------
 
 /// Fills `to` with the block's bytes from `offset_bytes` on. Called on Pinrail's reader threads, several at
 /// once. Returns false on failure, which becomes `errc::io_error`; so does what it throws, whose text is
 /// lost.
-using read_callback =
-    std::function<bool(block_index block, std::uint64_t offset_bytes, std::span<std::byte> to)>;
+using read_callback = std::function<bool(block_index block, std::uint64_t offset_bytes, std::span<std::byte> to)>;
 /// Takes a dirty block's bytes back; as `read_callback`.
 using write_callback =
     std::function<bool(block_index block, std::uint64_t offset_bytes, std::span<const std::byte> from)>;
 
 /// `write` may be empty: the model is then read-only. Throws `errc::invalid_argument` for an empty `read`,
 /// and for blocks as the constructor of `model` does.
-[[nodiscard]] model model_from_callback(std::vector<block_info> blocks, read_callback read,
-                                        write_callback write = {});
+[[nodiscard]] model model_from_callback(std::vector<block_info> blocks, read_callback read, write_callback write = {});
 
 }  // namespace pinrail

@@ -11,14 +11,14 @@ namespace pinrail {
 
 /// Why a block was evicted.
 enum class eviction_cause : std::uint8_t {
-  demand,       ///< a load that someone waited for
-  prefetch,     ///< a load ahead of use
-  share,        ///< its own runtime stays within its share
-  watermark,    ///< free memory was made ahead of need
-  guest_exit,   ///< the last as_guest scope ended
-  budget,       ///< set_vram_budget or reserve_bytes
-  compaction,   ///< room was made in one piece
-  removal,      ///< the runtime was removed
+  demand,      ///< a load that someone waited for
+  prefetch,    ///< a load ahead of use
+  share,       ///< its own runtime stays within its share
+  watermark,   ///< free memory was made ahead of need
+  guest_exit,  ///< the last as_guest scope ended
+  budget,      ///< set_vram_budget or reserve_bytes
+  compaction,  ///< room was made in one piece
+  removal,     ///< the runtime was removed
 };
 inline constexpr std::size_t eviction_causes = 8;
 
@@ -43,21 +43,21 @@ struct runtime_statistics {
   std::uint64_t blocks = 0;
   std::uint64_t footprint_bytes = 0;  ///< all blocks, in whole pages
   reservation_kind reservation = reservation_kind::none;
-  std::uint64_t share_bytes = 0;      ///< granted to a reservation or a guest
-  std::uint32_t guards = 0;           ///< keep_resident guards alive
+  std::uint64_t share_bytes = 0;  ///< granted to a reservation or a guest
+  std::uint32_t guards = 0;       ///< keep_resident guards alive
   std::uint64_t resident_blocks = 0;
-  std::uint64_t resident_bytes = 0;   ///< resident or loading, in whole pages
+  std::uint64_t resident_bytes = 0;  ///< resident or loading, in whole pages
   std::uint64_t peak_resident_bytes = 0;
-  std::uint64_t hits = 0;             ///< uses that found their block resident
-  std::uint64_t loads = 0;            ///< copies to the device that were published
-  std::uint64_t prefetches = 0;       ///< of these, begun ahead of use
+  std::uint64_t hits = 0;        ///< uses that found their block resident
+  std::uint64_t loads = 0;       ///< copies to the device that were published
+  std::uint64_t prefetches = 0;  ///< of these, begun ahead of use
   std::uint64_t failed_loads = 0;
-  std::uint64_t loaded_bytes = 0;     ///< host to device
-  std::uint64_t written_back = 0;     ///< dirty blocks copied back
+  std::uint64_t loaded_bytes = 0;  ///< host to device
+  std::uint64_t written_back = 0;  ///< dirty blocks copied back
   std::uint64_t written_back_bytes = 0;
-  std::uint64_t stalls = 0;           ///< uses that waited for their block
+  std::uint64_t stalls = 0;  ///< uses that waited for their block
   std::uint64_t stall_ns = 0;
-  std::uint64_t moves = 0;            ///< blocks moved within device memory
+  std::uint64_t moves = 0;                               ///< blocks moved within device memory
   std::array<std::uint64_t, eviction_causes> victims{};  ///< by eviction_cause
   std::uint64_t secondary_evictions = 0;                 ///< of these, under extreme pressure (rule 5)
   plan_statistics plan;
@@ -72,10 +72,10 @@ struct runtime_statistics {
 struct statistics {
   std::uint64_t page_bytes = 0;
   std::uint64_t budget_bytes = 0;
-  std::uint64_t used_bytes = 0;       ///< blocks (resident, loading, freed but not reusable yet) and reserved bytes
-  std::uint64_t peak_used_bytes = 0;  ///< the most at any instant
-  std::uint64_t reserved_bytes = 0;   ///< all shares and byte reservations
-  std::uint64_t headroom_bytes = 0;   ///< budget less reserved
+  std::uint64_t used_bytes = 0;          ///< blocks (resident, loading, freed but not reusable yet) and reserved bytes
+  std::uint64_t peak_used_bytes = 0;     ///< the most at any instant
+  std::uint64_t reserved_bytes = 0;      ///< all shares and byte reservations
+  std::uint64_t headroom_bytes = 0;      ///< budget less reserved
   std::uint64_t largest_free_bytes = 0;  ///< contiguous
   std::uint64_t loaded_bytes = 0;
   std::uint64_t written_back_bytes = 0;

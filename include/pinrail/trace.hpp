@@ -12,21 +12,21 @@
 namespace pinrail {
 
 enum class trace_kind : std::uint8_t {
-  load_begin,       ///< block
-  resident,         ///< block; bytes
-  load_failed,      ///< block
-  evicted,          ///< block; bytes
-  moved,            ///< block; bytes
-  use_begin,        ///< block; id: which use
-  use_end,          ///< block; id
-  stall_begin,      ///< block; id
-  stall_end,        ///< block; id
-  write_back_begin, ///< block
-  write_back_end,   ///< block; bytes
-  guard_begin,      ///< id; text: "keep_resident", "primary", "secondary", "guest"
-  guard_end,        ///< id
-  used_bytes,       ///< bytes; no runtime
-  budget_bytes,     ///< bytes; no runtime
+  load_begin,        ///< block
+  resident,          ///< block; bytes
+  load_failed,       ///< block
+  evicted,           ///< block; bytes
+  moved,             ///< block; bytes
+  use_begin,         ///< block; id: which use
+  use_end,           ///< block; id
+  stall_begin,       ///< block; id
+  stall_end,         ///< block; id
+  write_back_begin,  ///< block
+  write_back_end,    ///< block; bytes
+  guard_begin,       ///< id; text: "keep_resident", "primary", "secondary", "guest"
+  guard_end,         ///< id
+  used_bytes,        ///< bytes; no runtime
+  budget_bytes,      ///< bytes; no runtime
 };
 
 struct trace_event {

@@ -19,10 +19,19 @@ struct unit {
 };
 
 constexpr std::array byte_units{
-    unit{"", 1},     unit{"B", 1},          unit{"KiB", 1024.0},      unit{"MiB", 1048576.0},
-    unit{"GiB", 1073741824.0}, unit{"TiB", 1099511627776.0}, unit{"PiB", 1125899906842624.0},
-    unit{"EiB", 1152921504606846976.0}, unit{"KB", 1e3}, unit{"kB", 1e3},
-    unit{"MB", 1e6}, unit{"GB", 1e9},       unit{"TB", 1e12},
+    unit{"", 1},
+    unit{"B", 1},
+    unit{"KiB", 1024.0},
+    unit{"MiB", 1048576.0},
+    unit{"GiB", 1073741824.0},
+    unit{"TiB", 1099511627776.0},
+    unit{"PiB", 1125899906842624.0},
+    unit{"EiB", 1152921504606846976.0},
+    unit{"KB", 1e3},
+    unit{"kB", 1e3},
+    unit{"MB", 1e6},
+    unit{"GB", 1e9},
+    unit{"TB", 1e12},
 };
 constexpr std::array time_units{unit{"", 1}, unit{"ns", 1}, unit{"us", 1e3}, unit{"ms", 1e6}, unit{"s", 1e9}};
 
@@ -36,8 +45,8 @@ std::string_view trim(std::string_view text) {
   throw error(errc::invalid_argument, fmt::format("'{}' is not {}; write it like {}", text, what, example));
 }
 
-std::uint64_t parse(std::string_view whole, std::string_view text, std::span<const unit> units,
-                    std::string_view what, std::string_view example) {
+std::uint64_t parse(std::string_view whole, std::string_view text, std::span<const unit> units, std::string_view what,
+                    std::string_view example) {
   text = trim(text);
   double number = 0;
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);

@@ -78,7 +78,8 @@ class selection {
   }
 
   /// Looks at these blocks only: those that a plan streams.
-  void consider_these(std::uint32_t runtime, runtime_blocks<A>& blocks, std::span<const std::uint32_t> positions) noexcept {
+  void consider_these(std::uint32_t runtime, runtime_blocks<A>& blocks,
+                      std::span<const std::uint32_t> positions) noexcept {
     read_passes(blocks);
     for (const std::uint32_t p : positions) offer(runtime, blocks, p);
   }

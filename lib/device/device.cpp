@@ -25,8 +25,8 @@ namespace {
   if (why.code == errc::limit)
     throw error(why, fmt::format("{}: {} streams are open, which is the limit; {} needs one more", where.name(),
                                  why.available_bytes, what));
-  throw error(why, fmt::format("{}: {} failed: {} (native code {})", where.name(), what, to_string(why.code),
-                               why.native_code));
+  throw error(
+      why, fmt::format("{}: {} failed: {} (native code {})", where.name(), what, to_string(why.code), why.native_code));
 }
 
 }  // namespace

@@ -11,15 +11,12 @@
 namespace pinrail::devices {
 namespace {
 
-std::uintptr_t address(const void* data) noexcept {
-  return reinterpret_cast<std::uintptr_t>(data);
-}
+std::uintptr_t address(const void* data) noexcept { return reinterpret_cast<std::uintptr_t>(data); }
 
 /// Null where the operating system refuses.
 memory_owner map_arena(std::uint64_t size_bytes, bool accessible) {
   const int protection = accessible ? PROT_READ | PROT_WRITE : PROT_NONE;
-  void* const memory =
-      ::mmap(nullptr, size_bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const memory = ::mmap(nullptr, size_bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
   return {static_cast<std::byte*>(memory), [size_bytes](std::byte* start) { ::munmap(start, size_bytes); }};
 }
@@ -92,8 +89,7 @@ result<std::byte*> device_memory::allocate_pinned(std::uint64_t size_bytes) noex
   }
 }
 
-bool device_memory::can_copy(direction way, const void* to, const void* from,
-                             std::uint64_t size_bytes) const noexcept {
+bool device_memory::can_copy(direction way, const void* to, const void* from, std::uint64_t size_bytes) const noexcept {
   if (to == nullptr || from == nullptr) return false;
   switch (way) {
     case direction::host_to_device:

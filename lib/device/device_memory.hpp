@@ -57,8 +57,7 @@ class device_memory {
     return pinned_.find(data, size_bytes);
   }
   /// The device side lies in an arena, the host side is not null, and device ranges do not overlap.
-  [[nodiscard]] bool can_copy(direction way, const void* to, const void* from,
-                              std::uint64_t size_bytes) const noexcept;
+  [[nodiscard]] bool can_copy(direction way, const void* to, const void* from, std::uint64_t size_bytes) const noexcept;
 
   [[nodiscard]] std::uint64_t vram_bytes() const noexcept { return vram_bytes_; }
   [[nodiscard]] std::uint64_t arena_bytes() const noexcept { return arenas_.total_bytes(); }

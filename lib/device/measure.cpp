@@ -27,8 +27,7 @@ struct borrowed {
 
 template <class T>
 T need(const device& on, result<T> got) {
-  if (!got)
-    throw error(got.why(), fmt::format("{}: copies can't be measured: {}", on.name(), to_string(got.code())));
+  if (!got) throw error(got.why(), fmt::format("{}: copies can't be measured: {}", on.name(), to_string(got.code())));
   if constexpr (!std::is_void_v<T>) return std::move(*got);
 }
 

@@ -17,8 +17,7 @@ namespace {
 using devices::open_cuda;
 #else
 std::unique_ptr<devices::backend> open_cuda(int) {
-  throw error(errc::device_unavailable,
-              "this build has no CUDA backend (CUDA Toolkit not found when it was built)");
+  throw error(errc::device_unavailable, "this build has no CUDA backend (CUDA Toolkit not found when it was built)");
 }
 #endif
 

@@ -47,9 +47,7 @@ constexpr std::array keys{
     key{"check", true, [](auto& o, auto value) { o.check = parse_switch(value); }},
 };
 
-bool takes(family kind, const key& k) {
-  return kind == family::emulated || !k.emulated_only;
-}
+bool takes(family kind, const key& k) { return kind == family::emulated || !k.emulated_only; }
 
 /// "an emulated device takes vram, h2d, ..."
 std::string allowed_keys(family kind) {

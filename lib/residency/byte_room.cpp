@@ -45,7 +45,8 @@ result<void> await_fences(scheduler_state& s, fence_set fences, std::uint64_t un
 
 }  // namespace
 
-result<void> await_budget(scheduler_state& s, std::uint64_t pages, budget_field field, std::uint64_t until_ns) noexcept {
+result<void> await_budget(scheduler_state& s, std::uint64_t pages, budget_field field,
+                          std::uint64_t until_ns) noexcept {
   auto& budget = s.arena().budget();
   std::uint64_t have = 0;
   for (;;) {
@@ -96,8 +97,8 @@ void return_bytes(scheduler_state& s, std::uint32_t pages, std::byte* memory) no
     (void)s.arena().budget().exchange({.set_aside = -static_cast<std::int64_t>(pages)});
     return;
   }
-  const auto first = static_cast<std::uint32_t>(static_cast<std::uint64_t>(memory - s.arena().address(0)) /
-                                                s.arena().page_bytes());
+  const auto first =
+      static_cast<std::uint32_t>(static_cast<std::uint64_t>(memory - s.arena().address(0)) / s.arena().page_bytes());
   (void)s.arena().give({first, pages}, {});
 }
 

@@ -30,8 +30,8 @@ bool compaction::step() noexcept {
   const std::uint64_t wanted = wanted_.exchange(0, order::acq_rel);
   if (wanted == 0) return false;
   const scheduler_state::reading inside(state_);
-  room_request r{.pages = static_cast<std::uint32_t>(wanted), .cause = eviction_cause::compaction,
-                 .waiting_windows = true};
+  room_request r{
+      .pages = static_cast<std::uint32_t>(wanted), .cause = eviction_cause::compaction, .waiting_windows = true};
   if (wanted >> 32 != 0) {
     r.runtime = state_.runtime_at(static_cast<std::uint32_t>(wanted >> 32) - 1);
     if (r.runtime == nullptr) return false;
@@ -149,8 +149,8 @@ bool compaction::relocate(const std::vector<span_of_pages>& spans, const room_re
   return changed;
 }
 
-bool compaction::relocate_one(const std::vector<span_of_pages>& spans, const span_of_pages& span,
-                              const window& stretch, const room_request& r) noexcept {
+bool compaction::relocate_one(const std::vector<span_of_pages>& spans, const span_of_pages& span, const window& stretch,
+                              const room_request& r) noexcept {
   runtime_state* owner = state_.runtime_at(span.runtime);
   if (owner == nullptr) return false;
   for (const span_of_pages& s : spans) {
@@ -195,8 +195,8 @@ result<core::ticket> compaction::move_block(runtime_state& r, std::uint32_t posi
     r.stats.drop(from.count);
     r.stats.resident_blocks.fetch_sub(1, order::relaxed);
     block.word.abandon_load();
-    state_.keep_error(log_level::error, say("block {} of {} was lost while it was moved; it will be loaded again",
-                                            position, r.name()));
+    state_.keep_error(log_level::error,
+                      say("block {} of {} was lost while it was moved; it will be loaded again", position, r.name()));
     return ticket;
   }
   state_.arena().clear_owner(from);

@@ -36,7 +36,9 @@ struct alignas(core::cache_line_bytes) counters {
   counter secondary_evictions{0};
   std::array<counter, eviction_causes> victims{};
 
-  void hold(std::uint64_t pages) noexcept { raise(peak_held_pages, held_pages.fetch_add(pages, core::order::relaxed) + pages); }
+  void hold(std::uint64_t pages) noexcept {
+    raise(peak_held_pages, held_pages.fetch_add(pages, core::order::relaxed) + pages);
+  }
   void drop(std::uint64_t pages) noexcept { held_pages.fetch_sub(pages, core::order::relaxed); }
 };
 

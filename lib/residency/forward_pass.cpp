@@ -30,7 +30,8 @@ tensor_view use::tensor(std::string_view name) const {
 void use::mark_dirty() {
   if (runtime_ == nullptr) throw error(errc::invalid_argument, "mark_dirty() of a use that has ended");
   if (!runtime_->source().is_writable())
-    throw error(errc::read_only, fmt::format("mark_dirty(): the source of '{}' can't take blocks back", runtime_->name()));
+    throw error(errc::read_only,
+                fmt::format("mark_dirty(): the source of '{}' can't take blocks back", runtime_->name()));
   if (const auto waited = residency::await_write_back(*runtime_, *pass_, block_); !waited)
     residency::refuse(runtime_->owner(), waited.why(), "mark_dirty()", runtime_);
   dirty_ = true;
@@ -46,7 +47,8 @@ void use::end() noexcept {
 
 result<use> forward_pass::try_use(block_index block) noexcept {
   if (pass_ == nullptr || block >= runtime_->blocks().size())
-    return failure{.code = errc::invalid_argument, .needed_bytes = block,
+    return failure{.code = errc::invalid_argument,
+                   .needed_bytes = block,
                    .available_bytes = pass_ != nullptr ? runtime_->blocks().size() : 0};
   pinrail::use held;
   if (const auto begun = residency::begin_use(*runtime_, *pass_, block, held.trace_id_); !begun) return begun.why();

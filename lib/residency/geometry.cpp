@@ -51,8 +51,7 @@ scheduler_options completed(scheduler_options o, const pinrail::device& on) {
   require(o.staging_slabs >= 1 && o.staging_slabs <= 1024, "staging_slabs is {}; 1 to 1024 are possible",
           o.staging_slabs);
   require(o.reader_threads <= 256, "reader_threads is {}; at most 256 are possible", o.reader_threads);
-  require(o.max_runtimes >= 1 && o.max_runtimes <= 4096, "max_runtimes is {}; 1 to 4096 are possible",
-          o.max_runtimes);
+  require(o.max_runtimes >= 1 && o.max_runtimes <= 4096, "max_runtimes is {}; 1 to 4096 are possible", o.max_runtimes);
   require(o.load_deadline.count() >= 0, "load_deadline is {} ns, below 0", o.load_deadline.count());
   return o;
 }

@@ -37,7 +37,8 @@ result<wanted_share> wanted(const scheduler_state& s, const runtime_state& r, co
     want = r.footprint_pages() <= budget ? r.footprint_pages()
                                          : std::max(r.largest_pages(), budget - std::min(budget, left_free));
   if (want < r.largest_pages())
-    return failure{.code = errc::invalid_argument, .needed_bytes = s.to_bytes(r.largest_pages()),
+    return failure{.code = errc::invalid_argument,
+                   .needed_bytes = s.to_bytes(r.largest_pages()),
                    .available_bytes = s.to_bytes(want)};
   const std::uint64_t least = o.allow_partial ? r.largest_pages() : want;
   if (least > budget)
@@ -47,14 +48,17 @@ result<wanted_share> wanted(const scheduler_state& s, const runtime_state& r, co
 
 result<granted_share> outcome(const scheduler_state& s, const core::ruling& r) noexcept {
   switch (r.what) {
-    case core::verdict::granted: return granted_share{r.now.share_pages, r.now.epoch};
+    case core::verdict::granted:
+      return granted_share{r.now.share_pages, r.now.epoch};
     case core::verdict::shortage:
-      return failure{.code = errc::insufficient_headroom, .needed_bytes = s.to_bytes(r.needed_pages),
+      return failure{.code = errc::insufficient_headroom,
+                     .needed_bytes = s.to_bytes(r.needed_pages),
                      .available_bytes = s.to_bytes(r.free_pages)};
     case core::verdict::limit:
       return at_limit(r.now.guests);  // or hundreds of changes under way at once
     case core::verdict::conflict:
-    case core::verdict::unchanged: break;
+    case core::verdict::unchanged:
+      break;
   }
   return failure{.code = errc::conflict};
 }
@@ -97,7 +101,8 @@ result<void> load_all(runtime_state& r) noexcept {
       word.unpin();
       continue;
     }
-    for (std::uint32_t next = p + 1; next < std::min(p + ahead, r.blocks().size()); ++next) prefetch_block(s, r, next, 0);
+    for (std::uint32_t next = p + 1; next < std::min(p + ahead, r.blocks().size()); ++next)
+      prefetch_block(s, r, next, 0);
     const std::uint64_t until_ns = s.now_ns() + static_cast<std::uint64_t>(s.options().load_deadline.count());
     const auto loaded = await_resident(s, r, p, until_ns);
     word.unpin();
@@ -152,8 +157,7 @@ result<granted_share> reserve(runtime_state& r, const reserve_options& o) noexce
   const auto want = wanted(s, r, o);
   if (!want) return want.why();
   const auto kind = o.priority == priority::primary ? core::holder::primary : core::holder::secondary;
-  const auto granted =
-      outcome(s, s.table().reserve(scheduler_state::entry_of(r), kind, want->least, want->most));
+  const auto granted = outcome(s, s.table().reserve(scheduler_state::entry_of(r), kind, want->least, want->most));
   if (!granted) return granted;
   s.trace(trace_kind::guard_end, &r, 0, reservation_trace_id(r, granted->epoch - 1));
   s.trace(trace_kind::guard_begin, &r, 0, reservation_trace_id(r, granted->epoch), s.to_bytes(granted->pages),
@@ -189,8 +193,8 @@ result<granted_share> enter_guest(runtime_state& r) noexcept {
   const std::uint64_t least = std::max<std::uint64_t>(1, r.minimum_pages());
   const std::uint64_t most = std::max<std::uint64_t>(1, r.footprint_pages());
   if (least > s.budget_pages())
-    return failure{.code = errc::too_large, .needed_bytes = s.to_bytes(least),
-                   .available_bytes = s.to_bytes(s.budget_pages())};
+    return failure{
+        .code = errc::too_large, .needed_bytes = s.to_bytes(least), .available_bytes = s.to_bytes(s.budget_pages())};
   const auto granted = outcome(s, s.table().enter_guest(scheduler_state::entry_of(r), least, most));
   if (!granted) return granted;
   if (!is_live(r)) {

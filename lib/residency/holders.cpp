@@ -35,7 +35,8 @@ std::optional<reason> block_reason(const runtime_state& r, std::uint32_t positio
   return std::nullopt;
 }
 
-void add_runtime(scheduler_state& s, const runtime_state& r, const runtime_state* requester, std::vector<blocker>& out) {
+void add_runtime(scheduler_state& s, const runtime_state& r, const runtime_state* requester,
+                 std::vector<blocker>& out) {
   const auto whole = whole_reason(s.rules(r).load(), &r == requester);
   selection passes;
   passes.read_passes(r.blocks());
@@ -43,7 +44,8 @@ void add_runtime(scheduler_state& s, const runtime_state& r, const runtime_state
   for (std::uint32_t p = 0; p < r.blocks().size(); ++p) {
     const auto why = block_reason(r, p, passes);
     const bool here = !r.blocks().at(p).word.load().absent();
-    if (here && (whole || why)) pages[static_cast<std::size_t>(whole.value_or(why.value_or(reason::pinned)))] += r.blocks().pages(p);
+    if (here && (whole || why))
+      pages[static_cast<std::size_t>(whole.value_or(why.value_or(reason::pinned)))] += r.blocks().pages(p);
   }
   for (std::size_t i = 0; i < pages.size(); ++i)
     if (pages[i] != 0) out.push_back({r.name(), static_cast<reason>(i), s.to_bytes(pages[i])});

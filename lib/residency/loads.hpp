@@ -15,8 +15,8 @@ namespace pinrail::residency {
 [[nodiscard]] result<void> await_resident(scheduler_state& s, runtime_state& r, std::uint32_t position,
                                           std::uint64_t until_ns) noexcept;
 
-/// Begins to load a block in the place of another one of its runtime, if it is absent and the other can leave now. Never
-/// waits. Inside a `reading`.
+/// Begins to load a block in the place of another one of its runtime, if it is absent and the other can leave now.
+/// Never waits. Inside a `reading`.
 void load_in_place_of(scheduler_state& s, runtime_state& r, std::uint32_t position, std::uint32_t leaving) noexcept;
 
 /// Begins to load a block if it is absent and there is room for it now, at the expense of blocks that are needed

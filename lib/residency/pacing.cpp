@@ -66,10 +66,8 @@ void pacing::update(scheduler_state& s, runtime_state& r, double copy_ns_per_pag
       pages.push_back(r.blocks().pages(p));
       compute.push_back(compute_ns_[p].value());
     }
-    auto made = core::make_plan({.pages = pages,
-                                 .compute_ns = compute,
-                                 .copy_ns_per_page = copy_ns_per_page,
-                                 .share_pages = share_pages});
+    auto made = core::make_plan(
+        {.pages = pages, .compute_ns = compute, .copy_ns_per_page = copy_ns_per_page, .share_pages = share_pages});
     made_for_share_pages_ = share_pages;
     made_for_compute_ns_ = compute_ns;
     made_for_copy_ns_per_page_ = copy_ns_per_page;

@@ -52,8 +52,8 @@ class pacing {
 
   // Transfer thread.
   std::vector<running_average> compute_ns_;  ///< by block
-  std::vector<std::uint64_t> ready_ns_;  ///< by block: when it last arrived
-  std::uint64_t last_end_ns_ = 0;        ///< of a use
+  std::vector<std::uint64_t> ready_ns_;      ///< by block: when it last arrived
+  std::uint64_t last_end_ns_ = 0;            ///< of a use
   std::shared_ptr<const core::plan> owned_;
   std::shared_ptr<const core::plan> replaced_;  ///< not retired yet
   std::uint64_t made_for_share_pages_ = 0;

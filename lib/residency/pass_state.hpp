@@ -34,9 +34,7 @@ struct alignas(core::cache_line_bytes) pass_state {
   std::uint64_t pace_ns = 0;
 
   [[nodiscard]] std::uint64_t uses() const noexcept { return activity.load(core::order::relaxed) / one_use; }
-  [[nodiscard]] std::uint64_t open_uses() const noexcept {
-    return activity.load(core::order::seq_cst) & open_mask;
-  }
+  [[nodiscard]] std::uint64_t open_uses() const noexcept { return activity.load(core::order::seq_cst) & open_mask; }
 };
 
 }  // namespace pinrail::residency

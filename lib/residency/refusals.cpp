@@ -14,16 +14,24 @@ std::string numbers(const failure& why) {
 
 std::string reason_of(const scheduler_state& s, const failure& why) {
   switch (why.code) {
-    case errc::closed: return s.halted() ? s.halt_text() : "the runtime was removed";
-    case errc::device_lost: return fmt::format("{} (native code {})", s.halt_text(), why.native_code);
-    case errc::too_large: return fmt::format("can never fit: {}", numbers(why));
-    case errc::timed_out: return "the deadline passed while the block was being read or copied";
-    case errc::out_of_memory: return "memory was refused; it may be there later";
-    case errc::io_error: return fmt::format("the source could not be read or written (errno {})", why.native_code);
-    case errc::device_error: return fmt::format("a device call failed (native code {})", why.native_code);
+    case errc::closed:
+      return s.halted() ? s.halt_text() : "the runtime was removed";
+    case errc::device_lost:
+      return fmt::format("{} (native code {})", s.halt_text(), why.native_code);
+    case errc::too_large:
+      return fmt::format("can never fit: {}", numbers(why));
+    case errc::timed_out:
+      return "the deadline passed while the block was being read or copied";
+    case errc::out_of_memory:
+      return "memory was refused; it may be there later";
+    case errc::io_error:
+      return fmt::format("the source could not be read or written (errno {})", why.native_code);
+    case errc::device_error:
+      return fmt::format("a device call failed (native code {})", why.native_code);
     case errc::limit:
       return fmt::format("there are {}, which is the limit", why.available_bytes);
-    default: break;
+    default:
+      break;
   }
   return why.needed_bytes != 0 ? numbers(why) : to_string(why.code);
 }

@@ -163,7 +163,8 @@ result<void> check_size(scheduler_state& s, const room_request& request) noexcep
   if (request.runtime != nullptr)
     if (const auto mine = s.read(*request.runtime); mine.confined()) most = std::min(most, mine.share_pages);
   if (request.pages <= most) return {};
-  return failure{.code = errc::too_large, .needed_bytes = s.to_bytes(request.pages), .available_bytes = s.to_bytes(most)};
+  return failure{
+      .code = errc::too_large, .needed_bytes = s.to_bytes(request.pages), .available_bytes = s.to_bytes(most)};
 }
 
 /// Steps 5 and 6: what a demand may do that found nothing.

@@ -211,8 +211,8 @@ forward_pass runtime::managed_forward(stream_ref stream, const pass_options& opt
                                  why.available_bytes));
   }
   if (why.code == errc::limit)
-    throw error(why, fmt::format("managed_forward('{}'): {} passes are live, which is the limit", name(),
-                                 why.available_bytes));
+    throw error(
+        why, fmt::format("managed_forward('{}'): {} passes are live, which is the limit", name(), why.available_bytes));
   refuse_call("managed_forward", *this, *this, why);
 }
 

@@ -46,7 +46,8 @@ runtime scheduler::add_runtime(std::string name, model blocks) {
 
 void scheduler::remove_runtime(const runtime& target) {
   if (target.state() == nullptr || &target.state()->owner() != state_.get())
-    throw error(errc::invalid_argument, fmt::format("remove_runtime('{}'): it is not a runtime of this scheduler", target.name()));
+    throw error(errc::invalid_argument,
+                fmt::format("remove_runtime('{}'): it is not a runtime of this scheduler", target.name()));
   state_->remove_runtime(*target.state());
 }
 
@@ -56,7 +57,8 @@ result<void> scheduler::try_set_vram_budget(std::uint64_t size_bytes,
   const std::uint64_t pages = size_bytes / s.arena().page_bytes();
   const std::uint64_t arena = s.arena().budget().capacity();
   if (pages == 0 || pages > arena)
-    return failure{.code = pages == 0 ? errc::invalid_argument : errc::too_large, .needed_bytes = size_bytes,
+    return failure{.code = pages == 0 ? errc::invalid_argument : errc::too_large,
+                   .needed_bytes = size_bytes,
                    .available_bytes = s.to_bytes(arena)};
   return s.withhold(arena - pages, deadline_of(s, deadline));
 }
@@ -66,7 +68,8 @@ void scheduler::set_vram_budget(std::uint64_t size_bytes, std::optional<std::chr
   if (done) return;
   const std::string what = fmt::format("set_vram_budget({})", format_bytes(size_bytes));
   if (done.code() == errc::invalid_argument)
-    throw error(done.why(), fmt::format("{}: less than one page of {}", what, format_bytes(state_->arena().page_bytes())));
+    throw error(done.why(),
+                fmt::format("{}: less than one page of {}", what, format_bytes(state_->arena().page_bytes())));
   if (done.code() == errc::too_large)
     throw error(done.why(), fmt::format("{}: the arena was made for {} (scheduler_options::max_vram_budget)", what,
                                         format_bytes(done.why().available_bytes)));

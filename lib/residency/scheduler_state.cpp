@@ -38,9 +38,9 @@ scheduler_state::scheduler_state(std::shared_ptr<pinrail::device> on, const sche
   const geometry g = geometry_of(options_);
   const auto memory = backend().allocate_arena(g.arena_pages * g.page_bytes);
   if (!memory)
-    throw error(memory.why(), say("{}: an arena of {} was refused: {} (native code {})", device_->name(),
-                                  format_bytes(g.arena_pages * g.page_bytes), to_string(memory.code()),
-                                  memory.why().native_code));
+    throw error(memory.why(),
+                say("{}: an arena of {} was refused: {} (native code {})", device_->name(),
+                    format_bytes(g.arena_pages * g.page_bytes), to_string(memory.code()), memory.why().native_code));
   memory_ = *memory;
   try {
     const std::uint32_t withheld = g.arena_pages - g.budget_pages;
@@ -115,8 +115,7 @@ bool scheduler_state::await_condition(Condition&& holds) noexcept {
   progress_.notify();  // who waits sees that nothing starts any more
   while (!holds()) {
     if (std::chrono::steady_clock::now() > end) return false;
-    if (!threaded_ && !transfers_->step() && !backend().advance_clock(now_ns() + close_deadline_ns))
-      return holds();
+    if (!threaded_ && !transfers_->step() && !backend().advance_clock(now_ns() + close_deadline_ns)) return holds();
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
   return true;
@@ -183,7 +182,8 @@ void scheduler_state::write_back_all() noexcept {
     if (dirty >= before) ++failures;
     before = dirty;
   }
-  keep_error(log_level::error, say("the scheduler ended with {} dirty block(s) that could not be written back", before));
+  keep_error(log_level::error,
+             say("the scheduler ended with {} dirty block(s) that could not be written back", before));
 }
 
 // ---- budget -------------------------------------------------------------------------------------------------
@@ -198,7 +198,8 @@ result<void> scheduler_state::withhold(std::uint64_t pages, std::uint64_t until_
   const std::uint64_t before = arena_->budget().load().withheld;
   const auto granted = table_.reserve(withheld_entry, core::holder::withheld, pages, pages);
   if (granted.what != core::verdict::granted)
-    return failure{.code = errc::insufficient_headroom, .needed_bytes = to_bytes(pages),
+    return failure{.code = errc::insufficient_headroom,
+                   .needed_bytes = to_bytes(pages),
                    .available_bytes = to_bytes(granted.free_pages)};
   if (pages <= before) {
     (void)arena_->budget().exchange({.withheld = -static_cast<std::int64_t>(before - pages)});
@@ -223,9 +224,11 @@ std::shared_ptr<runtime_state> scheduler_state::add_runtime(std::string name, mo
   pages.reserve(blocks.blocks().size());
   for (const block_info& b : blocks.blocks()) {
     pages.push_back(arena_->pages_for(b.size_bytes));
-    if (b.size_bytes == 0) throw error(errc::invalid_argument, say("add_runtime('{}'): block '{}' is empty", name, b.name));
+    if (b.size_bytes == 0)
+      throw error(errc::invalid_argument, say("add_runtime('{}'): block '{}' is empty", name, b.name));
     if (pages.back() > arena_->pages())
-      throw error({.code = errc::too_large, .needed_bytes = to_bytes(pages.back()),
+      throw error({.code = errc::too_large,
+                   .needed_bytes = to_bytes(pages.back()),
                    .available_bytes = to_bytes(arena_->pages())},
                   say("add_runtime('{}'): block '{}' is {}, and the budget can never exceed {}", name, b.name,
                       format_bytes(b.size_bytes), format_bytes(to_bytes(arena_->pages()))));
@@ -233,7 +236,8 @@ std::shared_ptr<runtime_state> scheduler_state::add_runtime(std::string name, mo
   if (!pages.empty()) prepare_staging(*blocks.source(), pages.size());
   const std::lock_guard lock(registry_);
   const std::uint32_t index = free_index();
-  auto r = std::make_shared<runtime_state>(shared_from_this(), index, std::move(name), std::move(blocks), std::move(pages));
+  auto r =
+      std::make_shared<runtime_state>(shared_from_this(), index, std::move(name), std::move(blocks), std::move(pages));
   if (tracing()) options_.trace->add_runtime(index, {r->name(), r->source_model().blocks()});
   registered_.push_back(r);
   runtimes_[index].store(r.get(), order::seq_cst);
@@ -243,14 +247,16 @@ std::shared_ptr<runtime_state> scheduler_state::add_runtime(std::string name, mo
 
 void scheduler_state::prepare_staging(const sources::source& from, std::size_t blocks) {
   for (block_index b = 0; b < blocks; ++b)
-    if (from.pinned_block(b) == nullptr || from.is_writable()) return transfers_->slabs().prepare(from.max_chunk_bytes());
+    if (from.pinned_block(b) == nullptr || from.is_writable())
+      return transfers_->slabs().prepare(from.max_chunk_bytes());
 }
 
 std::uint32_t scheduler_state::free_index() const {
   for (std::uint32_t i = 0; i < options_.max_runtimes; ++i)
     if (runtimes_[i].load(order::relaxed) == nullptr) return i;
-  throw error({.code = errc::limit, .needed_bytes = options_.max_runtimes + 1, .available_bytes = options_.max_runtimes},
-              say("{} runtimes are registered, which is scheduler_options::max_runtimes", options_.max_runtimes));
+  throw error(
+      {.code = errc::limit, .needed_bytes = options_.max_runtimes + 1, .available_bytes = options_.max_runtimes},
+      say("{} runtimes are registered, which is scheduler_options::max_runtimes", options_.max_runtimes));
 }
 
 void scheduler_state::check_removable(runtime_state& r) const {
@@ -353,8 +359,8 @@ void scheduler_state::note_device_failure(const failure& why, std::string_view d
   if (why.code != errc::device_lost) return;
   lost_code_.store(why.native_code, order::release);
   if (halt_.exchange(halt::lost, order::seq_cst) == halt::lost) return;
-  keep_error(log_level::error, say("{} failed during {} with native code {}: {}", device_->name(), doing,
-                                   why.native_code, halt_text()));
+  keep_error(log_level::error,
+             say("{} failed during {} with native code {}: {}", device_->name(), doing, why.native_code, halt_text()));
   progress_.notify();
 }
 
@@ -415,8 +421,13 @@ void scheduler_state::trace(trace_kind kind, const runtime_state* r, block_index
                             std::uint64_t size_bytes, const char* text) noexcept {
   if (!tracing()) return;
   call_out([&] {
-    options_.trace->add({.time_ns = now_ns(), .kind = kind, .runtime = r != nullptr ? r->index() : trace_event::no_runtime,
-                         .block = block, .id = id, .size_bytes = size_bytes, .text = text});
+    options_.trace->add({.time_ns = now_ns(),
+                         .kind = kind,
+                         .runtime = r != nullptr ? r->index() : trace_event::no_runtime,
+                         .block = block,
+                         .id = id,
+                         .size_bytes = size_bytes,
+                         .text = text});
   });
 }
 

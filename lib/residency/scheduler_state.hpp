@@ -69,7 +69,9 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
   }
   /// Shares of reservations, guests and byte reservations.
   [[nodiscard]] std::uint64_t reserved_pages() noexcept { return table_.granted_to_others(withheld_entry); }
-  [[nodiscard]] std::uint64_t headroom_pages() const noexcept { return table_.capacity_pages() - table_.granted_pages(); }
+  [[nodiscard]] std::uint64_t headroom_pages() const noexcept {
+    return table_.capacity_pages() - table_.granted_pages();
+  }
 
   // ---- runtimes ---------------------------------------------------------------------------------------------
   /// Entry of the reservation table of a runtime.
@@ -139,8 +141,8 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
 
   /// Its last guest scope has ended, and nothing uses it since.
   [[nodiscard]] bool should_leave(const runtime_state& r) const noexcept {
-    return r.leaving.load(core::order::acquire) != runtime_state::departure::none && read(r).kind == core::holder::none &&
-           r.blocks().live_passes().live() == 0;
+    return r.leaving.load(core::order::acquire) != runtime_state::departure::none &&
+           read(r).kind == core::holder::none && r.blocks().live_passes().live() == 0;
   }
 
   /// Nothing starts any more: closed, or the device is lost.

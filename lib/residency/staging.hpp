@@ -24,12 +24,12 @@ struct slab_task {
   enum class work : std::uint8_t { read, write };
   work what = work::read;
   sources::source* source = nullptr;
-  std::uint32_t position = 0;            ///< block
-  std::uint32_t chunk = 0;               ///< read: which
-  std::uint64_t offset_bytes = 0;        ///< write: where in the block
-  std::uint64_t size_bytes = 0;          ///< write: how much
-  void* owner = nullptr;                 ///< the job it belongs to
-  sources::piece_list pieces{};          ///< read: the outcome
+  std::uint32_t position = 0;      ///< block
+  std::uint32_t chunk = 0;         ///< read: which
+  std::uint64_t offset_bytes = 0;  ///< write: where in the block
+  std::uint64_t size_bytes = 0;    ///< write: how much
+  void* owner = nullptr;           ///< the job it belongs to
+  sources::piece_list pieces{};    ///< read: the outcome
   sources::status outcome{};
 };
 

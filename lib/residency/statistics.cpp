@@ -6,24 +6,36 @@ namespace pinrail {
 
 const char* to_string(eviction_cause cause) noexcept {
   switch (cause) {
-    case eviction_cause::demand: return "demand";
-    case eviction_cause::prefetch: return "prefetch";
-    case eviction_cause::share: return "share";
-    case eviction_cause::watermark: return "watermark";
-    case eviction_cause::guest_exit: return "guest_exit";
-    case eviction_cause::budget: return "budget";
-    case eviction_cause::compaction: return "compaction";
-    case eviction_cause::removal: return "removal";
+    case eviction_cause::demand:
+      return "demand";
+    case eviction_cause::prefetch:
+      return "prefetch";
+    case eviction_cause::share:
+      return "share";
+    case eviction_cause::watermark:
+      return "watermark";
+    case eviction_cause::guest_exit:
+      return "guest_exit";
+    case eviction_cause::budget:
+      return "budget";
+    case eviction_cause::compaction:
+      return "compaction";
+    case eviction_cause::removal:
+      return "removal";
   }
   return "unknown";
 }
 
 const char* to_string(reservation_kind kind) noexcept {
   switch (kind) {
-    case reservation_kind::none: return "none";
-    case reservation_kind::primary: return "primary";
-    case reservation_kind::secondary: return "secondary";
-    case reservation_kind::guest: return "guest";
+    case reservation_kind::none:
+      return "none";
+    case reservation_kind::primary:
+      return "primary";
+    case reservation_kind::secondary:
+      return "secondary";
+    case reservation_kind::guest:
+      return "guest";
   }
   return "unknown";
 }
@@ -35,10 +47,14 @@ std::uint64_t read(const counter& c) noexcept { return c.load(core::order::relax
 
 reservation_kind kind_of(core::holder h) noexcept {
   switch (h) {
-    case core::holder::primary: return reservation_kind::primary;
-    case core::holder::secondary: return reservation_kind::secondary;
-    case core::holder::guest: return reservation_kind::guest;
-    default: return reservation_kind::none;
+    case core::holder::primary:
+      return reservation_kind::primary;
+    case core::holder::secondary:
+      return reservation_kind::secondary;
+    case core::holder::guest:
+      return reservation_kind::guest;
+    default:
+      return reservation_kind::none;
   }
 }
 

@@ -59,17 +59,37 @@ class chrome_writer {
   void add(const trace_event& e) {
     const std::pair where{e.runtime, e.block};
     switch (e.kind) {
-      case trace_kind::load_begin: begin(where, "loading", e.time_ns); break;
-      case trace_kind::resident: begin(where, "resident", e.time_ns); break;
+      case trace_kind::load_begin:
+        begin(where, "loading", e.time_ns);
+        break;
+      case trace_kind::resident:
+        begin(where, "resident", e.time_ns);
+        break;
       case trace_kind::load_failed:
-      case trace_kind::evicted: end(where, e.time_ns); break;
-      case trace_kind::moved: instant(e, "moved"); break;
-      case trace_kind::use_begin: async('b', e, "use"); break;
-      case trace_kind::use_end: async('e', e, "use"); break;
-      case trace_kind::stall_begin: async('b', e, "stall"); break;
-      case trace_kind::stall_end: async('e', e, "stall"); break;
-      case trace_kind::write_back_begin: instant(e, "write-back begins"); break;
-      case trace_kind::write_back_end: instant(e, "write-back ends"); break;
+      case trace_kind::evicted:
+        end(where, e.time_ns);
+        break;
+      case trace_kind::moved:
+        instant(e, "moved");
+        break;
+      case trace_kind::use_begin:
+        async('b', e, "use");
+        break;
+      case trace_kind::use_end:
+        async('e', e, "use");
+        break;
+      case trace_kind::stall_begin:
+        async('b', e, "stall");
+        break;
+      case trace_kind::stall_end:
+        async('e', e, "stall");
+        break;
+      case trace_kind::write_back_begin:
+        instant(e, "write-back begins");
+        break;
+      case trace_kind::write_back_end:
+        instant(e, "write-back ends");
+        break;
       case trace_kind::guard_begin:
         guards_[e.id] = e.text;
         async('b', e, e.text);
@@ -77,8 +97,12 @@ class chrome_writer {
       case trace_kind::guard_end:
         if (const auto it = guards_.find(e.id); it != guards_.end()) async('e', e, it->second);
         break;
-      case trace_kind::used_bytes: counter("used", e); break;
-      case trace_kind::budget_bytes: counter("budget", e); break;
+      case trace_kind::used_bytes:
+        counter("used", e);
+        break;
+      case trace_kind::budget_bytes:
+        counter("budget", e);
+        break;
     }
   }
 
@@ -117,8 +141,8 @@ class chrome_writer {
   }
   void async(char phase, const trace_event& e, const char* what) {
     separate();
-    fmt::print(file_, R"({{"ph":"{}","cat":"{}","name":"{}","id":"0x{:x}","pid":{},"tid":{},"ts":{:.3f}}})", phase, what,
-               what, e.id, e.runtime + 1, e.block + 1, micros(e.time_ns));
+    fmt::print(file_, R"({{"ph":"{}","cat":"{}","name":"{}","id":"0x{:x}","pid":{},"tid":{},"ts":{:.3f}}})", phase,
+               what, what, e.id, e.runtime + 1, e.block + 1, micros(e.time_ns));
   }
   void counter(const char* what, const trace_event& e) {
     separate();

@@ -18,7 +18,7 @@ constexpr std::uint64_t slab_slack_bytes = 64 << 10;  // direct reads begin and 
 constexpr std::uint64_t idle_wait_ns = 20'000'000;
 constexpr std::uint64_t upkeep_period_ns = 1'000'000;
 constexpr std::uint64_t patience_ns = 2'000'000;  // with workers that don't come
-constexpr std::uint64_t busy_wait_ns = 100'000;  // while the device works: how stale its progress may be
+constexpr std::uint64_t busy_wait_ns = 100'000;   // while the device works: how stale its progress may be
 
 /// oneTBB runs one worker less than there are cores, for the whole process, and warns on the terminal when an arena
 /// asks for more.

@@ -110,7 +110,7 @@ class transfers {
   std::uint64_t upkeep_ns_ = 0;
   std::uint64_t copy_end_ns_ = 0;  ///< of the last copy that was seen to end
   running_average copy_ns_per_byte_;
-  bool sampling_ = false;          ///< some runtime's uses are sampled
+  bool sampling_ = false;  ///< some runtime's uses are sampled
 
   core::atomic<std::uint32_t> stopping_{0};
   core::atomic<std::uint64_t> unfinished_{0};  ///< jobs submitted and not ended

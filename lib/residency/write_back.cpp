@@ -66,8 +66,12 @@ bool write_backs::copy_out(job& j) noexcept {
       j.why = drained ? done.why() : drained.why();
       break;
     }
-    slabs_.task(*slab) = {.what = slab_task::work::write, .source = &j.runtime->source(), .position = j.position,
-                          .offset_bytes = j.copied_bytes, .size_bytes = part, .owner = &j};
+    slabs_.task(*slab) = {.what = slab_task::work::write,
+                          .source = &j.runtime->source(),
+                          .position = j.position,
+                          .offset_bytes = j.copied_bytes,
+                          .size_bytes = part,
+                          .owner = &j};
     copies_.push_back({*done, *slab});
     j.copied_bytes += part;
     ++j.under_way;

@@ -21,13 +21,10 @@ constexpr std::string_view placeholder = "{}";
 constexpr std::size_t longest_prefix_bytes = 512;
 constexpr std::size_t most_numbers = 8;
 
-bool is_digit(char c) noexcept {
-  return c >= '0' && c <= '9';
-}
+bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 std::string_view leading_digits(std::string_view text) noexcept {
-  return text.substr(
-      0, static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is_digit) - text.begin()));
+  return text.substr(0, static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is_digit) - text.begin()));
 }
 
 std::string_view without_leading_zeros(std::string_view digits) noexcept {
@@ -67,8 +64,8 @@ void count_prefixes(const sized_name& tensor, coverage_by_prefix& prefixes) {
 
 block_pattern::block_pattern(std::string text) : text_(std::move(text)), number_at_(text_.find(placeholder)) {
   if (number_at_ == text_.npos || text_.find(placeholder, number_at_ + placeholder.size()) != text_.npos) {
-    throw_invalid(fmt::format("block pattern {} must have exactly one '{{}}' for the block's number",
-                              in_quotes(text_)));
+    throw_invalid(
+        fmt::format("block pattern {} must have exactly one '{{}}' for the block's number", in_quotes(text_)));
   }
 }
 
@@ -100,9 +97,9 @@ std::optional<block_pattern> automatic_pattern(std::span<const sized_name> tenso
   const coverage_by_prefix::value_type* best = nullptr;
   for (const auto& candidate : prefixes) {
     if (!candidate.second.has_several_numbers) continue;
-    const bool is_better = best == nullptr || candidate.second.size_bytes > best->second.size_bytes ||
-                           (candidate.second.size_bytes == best->second.size_bytes &&
-                            candidate.first.size() < best->first.size());
+    const bool is_better =
+        best == nullptr || candidate.second.size_bytes > best->second.size_bytes ||
+        (candidate.second.size_bytes == best->second.size_bytes && candidate.first.size() < best->first.size());
     if (is_better) best = &candidate;
   }
   return best == nullptr ? std::nullopt : std::optional(block_pattern(best->first));

@@ -69,8 +69,7 @@ status callback_source::read_chunk(block_index block, std::uint32_t chunk, std::
   return {};
 }
 
-status callback_source::write(block_index block, std::uint64_t offset_bytes,
-                              std::span<const std::byte> from) noexcept {
+status callback_source::write(block_index block, std::uint64_t offset_bytes, std::span<const std::byte> from) noexcept {
   if (!write_) return failure{.code = errc::read_only};
   if (const status inside = check_write(block_bytes(block), offset_bytes, from.size()); !inside) {
     return inside;
@@ -89,8 +88,8 @@ model model_from_callback(std::vector<block_info> blocks, read_callback read, wr
     sizes.push_back(block.size_bytes);
     largest_bytes = std::max(largest_bytes, block.size_bytes);
   }
-  auto source = std::make_shared<sources::callback_source>(
-      std::move(sizes), sources::linear_chunks(largest_bytes), std::move(read), std::move(write));
+  auto source = std::make_shared<sources::callback_source>(std::move(sizes), sources::linear_chunks(largest_bytes),
+                                                           std::move(read), std::move(write));
   return {std::move(blocks), std::move(source)};
 }
 

@@ -14,8 +14,7 @@ inline constexpr std::uint64_t page_bytes = 4096;
   return sum < a ? std::nullopt : std::optional(sum);
 }
 
-[[nodiscard]] constexpr std::optional<std::uint64_t> checked_multiply(std::uint64_t a,
-                                                                      std::uint64_t b) noexcept {
+[[nodiscard]] constexpr std::optional<std::uint64_t> checked_multiply(std::uint64_t a, std::uint64_t b) noexcept {
   if (b != 0 && a > UINT64_MAX / b) return std::nullopt;
   return a * b;
 }

@@ -12,10 +12,8 @@ namespace pinrail::sources {
 
 /// errc::invalid_argument for a slab that is shorter than `needed_bytes` or not aligned to page_bytes.
 [[nodiscard]] inline status check_slab(std::span<const std::byte> slab, std::uint64_t needed_bytes) noexcept {
-  if (slab.size() >= needed_bytes && reinterpret_cast<std::uintptr_t>(slab.data()) % page_bytes == 0)
-    return {};
-  return failure{
-      .code = errc::invalid_argument, .needed_bytes = needed_bytes, .available_bytes = slab.size()};
+  if (slab.size() >= needed_bytes && reinterpret_cast<std::uintptr_t>(slab.data()) % page_bytes == 0) return {};
+  return failure{.code = errc::invalid_argument, .needed_bytes = needed_bytes, .available_bytes = slab.size()};
 }
 
 /// errc::invalid_argument for a write that leaves a block of `block_bytes`; 0 stands for a block that isn't

@@ -56,13 +56,11 @@ status memory_source::read_chunk(block_index block, std::uint32_t chunk, std::sp
   const linear_chunks::range range = chunks_.at(blocks_[block].size(), chunk);
   if (const status usable = check_slab(slab, range.size_bytes); !usable) return usable;
   std::memcpy(slab.data(), blocks_[block].data() + range.offset_bytes, range.size_bytes);
-  pieces.add(
-      {.slab_offset_bytes = 0, .block_offset_bytes = range.offset_bytes, .size_bytes = range.size_bytes});
+  pieces.add({.slab_offset_bytes = 0, .block_offset_bytes = range.offset_bytes, .size_bytes = range.size_bytes});
   return {};
 }
 
-status memory_source::write(block_index block, std::uint64_t offset_bytes,
-                            std::span<const std::byte> from) noexcept {
+status memory_source::write(block_index block, std::uint64_t offset_bytes, std::span<const std::byte> from) noexcept {
   if (!options_.writable) return failure{.code = errc::read_only};
   if (const status inside = check_write(block_bytes(block), offset_bytes, from.size()); !inside) {
     return inside;
@@ -88,8 +86,8 @@ model model_from_memory(std::span<const memory_block> blocks, const memory_optio
     views.push_back(block.bytes);
     largest_bytes = std::max<std::uint64_t>(largest_bytes, block.bytes.size());
   }
-  auto source = std::make_shared<sources::memory_source>(std::move(views),
-                                                         sources::linear_chunks(largest_bytes), options);
+  auto source =
+      std::make_shared<sources::memory_source>(std::move(views), sources::linear_chunks(largest_bytes), options);
   return {std::move(infos), std::move(source)};
 }
 

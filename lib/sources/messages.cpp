@@ -14,9 +14,7 @@ namespace {
 constexpr std::size_t longest_path_bytes = 4096;
 constexpr std::size_t longest_shape = 16;
 
-bool is_continuation_byte(char c) noexcept {
-  return (static_cast<unsigned char>(c) & 0xC0u) == 0x80u;
-}
+bool is_continuation_byte(char c) noexcept { return (static_cast<unsigned char>(c) & 0xC0u) == 0x80u; }
 
 }  // namespace
 
@@ -39,9 +37,7 @@ std::string printable(std::string_view text, std::size_t limit) {
   return out;
 }
 
-std::string in_quotes(std::string_view text) {
-  return fmt::format("'{}'", printable(text));
-}
+std::string in_quotes(std::string_view text) { return fmt::format("'{}'", printable(text)); }
 
 std::string printable(std::span<const std::uint64_t> shape) {
   std::string out = "[";
@@ -55,8 +51,7 @@ std::string printable(std::span<const std::uint64_t> shape) {
 }
 
 void throw_malformed(const std::filesystem::path& file, std::string_view what) {
-  throw error(errc::malformed_file,
-              fmt::format("{}: {}", printable(file.native(), longest_path_bytes), what));
+  throw error(errc::malformed_file, fmt::format("{}: {}", printable(file.native(), longest_path_bytes), what));
 }
 
 void throw_io(const std::filesystem::path& file, int native_code, std::string_view what) {
@@ -65,8 +60,6 @@ void throw_io(const std::filesystem::path& file, int native_code, std::string_vi
                           std::generic_category().message(native_code)));
 }
 
-void throw_invalid(std::string_view what) {
-  throw error(errc::invalid_argument, std::string(what));
-}
+void throw_invalid(std::string_view what) { throw error(errc::invalid_argument, std::string(what)); }
 
 }  // namespace pinrail::sources

@@ -31,8 +31,7 @@ void check_tensors(std::size_t index, const block_info& block) {
                                 tensor.offset_bytes, block.size_bytes));
     }
     if (!names.insert(tensor.name).second) {
-      throw_invalid(
-          fmt::format("{}: two tensors are named {}", block_text(index, block), in_quotes(tensor.name)));
+      throw_invalid(fmt::format("{}: two tensors are named {}", block_text(index, block), in_quotes(tensor.name)));
     }
   }
 }
@@ -40,16 +39,16 @@ void check_tensors(std::size_t index, const block_info& block) {
 /// Returns the sum of the sizes.
 std::uint64_t check_blocks(const std::vector<block_info>& blocks) {
   if (blocks.size() > std::numeric_limits<block_index>::max()) {
-    throw_invalid(fmt::format("a model of {} blocks; the limit is {}", blocks.size(),
-                              std::numeric_limits<block_index>::max()));
+    throw_invalid(
+        fmt::format("a model of {} blocks; the limit is {}", blocks.size(), std::numeric_limits<block_index>::max()));
   }
   std::uint64_t size_bytes = 0;
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     if (blocks[i].size_bytes == 0) throw_invalid(block_text(i, blocks[i]) + " has 0 bytes");
     const std::optional<std::uint64_t> sum = checked_add(size_bytes, blocks[i].size_bytes);
     if (!sum) {
-      throw_invalid(fmt::format("{}: its {} bytes bring the model above 2^64 - 1 bytes",
-                                block_text(i, blocks[i]), blocks[i].size_bytes));
+      throw_invalid(fmt::format("{}: its {} bytes bring the model above 2^64 - 1 bytes", block_text(i, blocks[i]),
+                                blocks[i].size_bytes));
     }
     size_bytes = *sum;
     check_tensors(i, blocks[i]);

@@ -20,24 +20,18 @@ namespace pinrail::sources {
 /// The file ends before `needed_bytes` were read, of which `got_bytes` are there: it became shorter after the
 /// model was made. ENODATA tells this from errors of the system.
 [[nodiscard]] inline failure truncated_file(std::uint64_t needed_bytes, std::uint64_t got_bytes) noexcept {
-  return {.code = errc::io_error,
-          .native_code = ENODATA,
-          .needed_bytes = needed_bytes,
-          .available_bytes = got_bytes};
+  return {.code = errc::io_error, .native_code = ENODATA, .needed_bytes = needed_bytes, .available_bytes = got_bytes};
 }
 
 [[nodiscard]] inline failure failed_read(int native_code, std::uint64_t needed_bytes,
                                          std::uint64_t got_bytes) noexcept {
-  return {.code = errc::io_error,
-          .native_code = native_code,
-          .needed_bytes = needed_bytes,
-          .available_bytes = got_bytes};
+  return {
+      .code = errc::io_error, .native_code = native_code, .needed_bytes = needed_bytes, .available_bytes = got_bytes};
 }
 
 /// Fills `to` from `offset_bytes` on.
 template <class ReadAt>
-[[nodiscard]] status read_buffered(ReadAt&& read_at, std::uint64_t offset_bytes,
-                                   std::span<std::byte> to) noexcept {
+[[nodiscard]] status read_buffered(ReadAt&& read_at, std::uint64_t offset_bytes, std::span<std::byte> to) noexcept {
   std::size_t done = 0;
   while (done < to.size()) {
     const ssize_t got = read_at(to.data() + done, to.size() - done, offset_bytes + done);

@@ -60,10 +60,9 @@ bool read_plan::fits_open_chunk(const placement& next) const noexcept {
 
 void read_plan::open_chunk(const placement& next) {
   if (chunks_.size() >= max_plan_chunks) {
-    throw error(errc::limit,
-                fmt::format("the model needs more than {} chunks of {} bytes; a larger chunk_bytes "
-                            "makes fewer",
-                            max_plan_chunks, chunk_bytes_));
+    throw error(errc::limit, fmt::format("the model needs more than {} chunks of {} bytes; a larger chunk_bytes "
+                                         "makes fewer",
+                                         max_plan_chunks, chunk_bytes_));
   }
   chunks_.push_back({.file_begin_bytes = next.file_offset_bytes,
                      .file_end_bytes = next.file_offset_bytes,

@@ -12,12 +12,11 @@ struct dtype {
 };
 
 constexpr std::array dtypes = {
-    dtype{"BOOL", 8},    dtype{"F4", 4},          dtype{"F6_E2M3", 6},     dtype{"F6_E3M2", 6},
-    dtype{"U8", 8},      dtype{"I8", 8},          dtype{"F8_E5M2", 8},     dtype{"F8_E4M3", 8},
-    dtype{"F8_E8M0", 8}, dtype{"F8_E4M3FNUZ", 8}, dtype{"F8_E5M2FNUZ", 8}, dtype{"I16", 16},
-    dtype{"U16", 16},    dtype{"F16", 16},        dtype{"BF16", 16},       dtype{"I32", 32},
-    dtype{"U32", 32},    dtype{"F32", 32},        dtype{"C64", 64},        dtype{"F64", 64},
-    dtype{"I64", 64},    dtype{"U64", 64},
+    dtype{"BOOL", 8},        dtype{"F4", 4},      dtype{"F6_E2M3", 6}, dtype{"F6_E3M2", 6}, dtype{"U8", 8},
+    dtype{"I8", 8},          dtype{"F8_E5M2", 8}, dtype{"F8_E4M3", 8}, dtype{"F8_E8M0", 8}, dtype{"F8_E4M3FNUZ", 8},
+    dtype{"F8_E5M2FNUZ", 8}, dtype{"I16", 16},    dtype{"U16", 16},    dtype{"F16", 16},    dtype{"BF16", 16},
+    dtype{"I32", 32},        dtype{"U32", 32},    dtype{"F32", 32},    dtype{"C64", 64},    dtype{"F64", 64},
+    dtype{"I64", 64},        dtype{"U64", 64},
 };
 
 }  // namespace

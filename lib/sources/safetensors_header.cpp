@@ -15,8 +15,7 @@ namespace {
 
 class tensor_checker {
  public:
-  tensor_checker(const std::filesystem::path& file, std::uint64_t data_bytes)
-      : file_(file), data_bytes_(data_bytes) {}
+  tensor_checker(const std::filesystem::path& file, std::uint64_t data_bytes) : file_(file), data_bytes_(data_bytes) {}
 
   /// Condition (3), and the part of (4) that one tensor can break alone.
   void check(const header_tensor& tensor) const {
@@ -24,12 +23,12 @@ class tensor_checker {
     const auto [begin, end] = tensor.data_offsets;
     if (begin > end) refuse(tensor, fmt::format("data_offsets [{}, {}] end before they begin", begin, end));
     if (end > data_bytes_) {
-      refuse(tensor, fmt::format("data_offsets [{}, {}] end after the file's {} bytes of data", begin, end,
-                                 data_bytes_));
+      refuse(tensor,
+             fmt::format("data_offsets [{}, {}] end after the file's {} bytes of data", begin, end, data_bytes_));
     }
     if (end - begin != needed_bytes) {
-      refuse(tensor, fmt::format("data_offsets [{}, {}] hold {} bytes, but {} {} needs {}", begin, end,
-                                 end - begin, tensor.dtype, printable(tensor.shape), needed_bytes));
+      refuse(tensor, fmt::format("data_offsets [{}, {}] hold {} bytes, but {} {} needs {}", begin, end, end - begin,
+                                 tensor.dtype, printable(tensor.shape), needed_bytes));
     }
   }
 
@@ -44,8 +43,8 @@ class tensor_checker {
                                    in_quotes(before->name), covered_bytes));
       }
       if (begin > covered_bytes) {
-        refuse(tensor, fmt::format("begins at {}, but the data before it ends at {}: a hole of {} bytes",
-                                   begin, covered_bytes, begin - covered_bytes));
+        refuse(tensor, fmt::format("begins at {}, but the data before it ends at {}: a hole of {} bytes", begin,
+                                   covered_bytes, begin - covered_bytes));
       }
       covered_bytes = tensor.data_offsets[1];
       before = &tensor;
@@ -73,12 +72,11 @@ class tensor_checker {
     }
     if (total_bits) total_bits = checked_multiply(*total_bits, *bits);
     if (!total_bits) {
-      refuse(tensor, fmt::format("the size in bits of {} {} is above 2^64 - 1", tensor.dtype,
-                                 printable(tensor.shape)));
+      refuse(tensor, fmt::format("the size in bits of {} {} is above 2^64 - 1", tensor.dtype, printable(tensor.shape)));
     }
     if (*total_bits % 8 != 0) {
-      refuse(tensor, fmt::format("{} {} takes {} bits, which are no whole bytes", tensor.dtype,
-                                 printable(tensor.shape), *total_bits));
+      refuse(tensor, fmt::format("{} {} takes {} bits, which are no whole bytes", tensor.dtype, printable(tensor.shape),
+                                 *total_bits));
     }
     return *total_bits / 8;
   }
@@ -89,14 +87,12 @@ class tensor_checker {
 
 }  // namespace
 
-std::uint64_t checked_header_length(const std::filesystem::path& file,
-                                    const std::array<unsigned char, 8>& field, std::uint64_t file_size_bytes,
-                                    std::uint64_t max_header_bytes) {
+std::uint64_t checked_header_length(const std::filesystem::path& file, const std::array<unsigned char, 8>& field,
+                                    std::uint64_t file_size_bytes, std::uint64_t max_header_bytes) {
   std::uint64_t length = 0;
   for (std::size_t i = field.size(); i-- > 0;) length = (length << 8) | field[i];
   if (length > max_header_bytes) {
-    throw_malformed(file,
-                    fmt::format("a header of {} bytes; the limit is {} bytes", length, max_header_bytes));
+    throw_malformed(file, fmt::format("a header of {} bytes; the limit is {} bytes", length, max_header_bytes));
   }
   if (length > file_size_bytes - header_length_bytes) {
     throw_malformed(file, fmt::format("a header of {} bytes in a file of {} bytes", length, file_size_bytes));
@@ -112,9 +108,8 @@ void validate_tensors(const std::filesystem::path& file, std::vector<header_tens
     tensor.file_offset_bytes = data_begin_bytes + tensor.data_offsets[0];
   }
   // Comparing both offsets puts an empty tensor before the one that begins at the same place.
-  std::stable_sort(tensors.begin(), tensors.end(), [](const header_tensor& a, const header_tensor& b) {
-    return a.data_offsets < b.data_offsets;
-  });
+  std::stable_sort(tensors.begin(), tensors.end(),
+                   [](const header_tensor& a, const header_tensor& b) { return a.data_offsets < b.data_offsets; });
   checker.check_coverage(tensors);
 }
 

@@ -43,12 +43,10 @@ inline constexpr std::uint64_t header_length_bytes = 8;
 /// Condition (1): the length in the file's first 8 bytes. Throws errc::malformed_file.
 [[nodiscard]] std::uint64_t checked_header_length(const std::filesystem::path& file,
                                                   const std::array<unsigned char, 8>& field,
-                                                  std::uint64_t file_size_bytes,
-                                                  std::uint64_t max_header_bytes);
+                                                  std::uint64_t file_size_bytes, std::uint64_t max_header_bytes);
 
 /// Condition (2): tensors in the order of the JSON text. `file` is for messages; throws errc::malformed_file.
-[[nodiscard]] std::vector<header_tensor> parse_header_json(const std::filesystem::path& file,
-                                                           std::string_view json);
+[[nodiscard]] std::vector<header_tensor> parse_header_json(const std::filesystem::path& file, std::string_view json);
 
 /// Conditions (3) and (4): sorts the tensors into file order and fills in `file_offset_bytes`. Throws
 /// errc::malformed_file.

@@ -103,8 +103,7 @@ void index_events::on_unexpected(std::string_view what) {
   } else if (at_ == place::map_value) {
     throw_malformed(file(), fmt::format("weight_map is {}, not an object", what));
   } else if (at_ == place::shard_name) {
-    throw_malformed(
-        file(), fmt::format("weight_map has {} for tensor {}, not a file name", what, in_quotes(tensor_)));
+    throw_malformed(file(), fmt::format("weight_map has {} for tensor {}, not a file name", what, in_quotes(tensor_)));
   } else {
     throw_malformed(file(), fmt::format("the index is {}, not an object", what));
   }
@@ -112,8 +111,7 @@ void index_events::on_unexpected(std::string_view what) {
 
 void index_events::check_shard_name(const std::string& name) const {
   const auto refuse = [&](std::string_view what) {
-    throw_malformed(file(),
-                    fmt::format("tensor {}: the shard {} {}", in_quotes(tensor_), in_quotes(name), what));
+    throw_malformed(file(), fmt::format("tensor {}: the shard {} {}", in_quotes(tensor_), in_quotes(name), what));
   };
   if (name.empty()) refuse("has no name");
   if (name.find('\0') != name.npos) refuse("has a NUL in its name");

@@ -36,10 +36,9 @@ void check_options(const safetensors_options& options) {
   if (!std::has_single_bit(options.alignment_bytes)) {
     throw_invalid(fmt::format("alignment_bytes is {}, not a power of two", options.alignment_bytes));
   }
-  if (options.chunk_bytes == 0 || options.chunk_bytes % page_bytes != 0 ||
-      options.chunk_bytes > most_chunk_bytes) {
-    throw_invalid(fmt::format("chunk_bytes is {}, not a multiple of {} from {} to {}", options.chunk_bytes,
-                              page_bytes, page_bytes, most_chunk_bytes));
+  if (options.chunk_bytes == 0 || options.chunk_bytes % page_bytes != 0 || options.chunk_bytes > most_chunk_bytes) {
+    throw_invalid(fmt::format("chunk_bytes is {}, not a multiple of {} from {} to {}", options.chunk_bytes, page_bytes,
+                              page_bytes, most_chunk_bytes));
   }
   if (options.io > file_io::mapped) {
     throw_invalid(fmt::format("io is {}, which is no file_io", static_cast<unsigned>(options.io)));
@@ -53,8 +52,8 @@ shard open_shard(const std::filesystem::path& path, std::uint64_t max_header_byt
   shard opened{shard_file(path), {}};
   const input_file& file = opened.file.file();
   if (file.size_bytes() < header_length_bytes) {
-    throw_malformed(path, fmt::format("has {} bytes, fewer than the {} of a header's length",
-                                      file.size_bytes(), header_length_bytes));
+    throw_malformed(path, fmt::format("has {} bytes, fewer than the {} of a header's length", file.size_bytes(),
+                                      header_length_bytes));
   }
   const std::string field = file.read_text(0, header_length_bytes);
   std::array<unsigned char, header_length_bytes> bytes{};
@@ -65,8 +64,7 @@ shard open_shard(const std::filesystem::path& path, std::uint64_t max_header_byt
   return opened;
 }
 
-std::vector<shard> open_shards(const std::vector<std::filesystem::path>& paths,
-                               std::uint64_t max_header_bytes) {
+std::vector<shard> open_shards(const std::vector<std::filesystem::path>& paths, std::uint64_t max_header_bytes) {
   std::vector<shard> shards;
   std::unordered_map<std::string_view, const std::filesystem::path*> seen;
   shards.reserve(paths.size());  // `seen` points into them
@@ -75,8 +73,8 @@ std::vector<shard> open_shards(const std::vector<std::filesystem::path>& paths,
     for (const header_tensor& tensor : opened.tensors) {
       const auto [other, is_new] = seen.try_emplace(tensor.name, &path);
       if (!is_new) {
-        throw_malformed(path, fmt::format("tensor {} is also in {}", in_quotes(tensor.name),
-                                          printable(other->second->native())));
+        throw_malformed(
+            path, fmt::format("tensor {} is also in {}", in_quotes(tensor.name), printable(other->second->native())));
       }
     }
   }
@@ -109,36 +107,34 @@ model build_model(std::vector<shard> shards, const safetensors_options& options)
 }
 
 /// The index and the shards say the same.
-void check_index(const std::filesystem::path& file, const safetensors_index& index,
-                 const std::vector<shard>& shards) {
+void check_index(const std::filesystem::path& file, const safetensors_index& index, const std::vector<shard>& shards) {
   std::unordered_set<std::string_view> found;
   for (std::size_t s = 0; s < shards.size(); ++s) {
     for (const header_tensor& tensor : shards[s].tensors) {
       const auto listed = index.shard_of_tensor.find(tensor.name);
       if (listed == index.shard_of_tensor.end()) {
-        throw_malformed(file, fmt::format("tensor {} of shard {} is not in weight_map",
-                                          in_quotes(tensor.name), in_quotes(index.shards[s])));
+        throw_malformed(file, fmt::format("tensor {} of shard {} is not in weight_map", in_quotes(tensor.name),
+                                          in_quotes(index.shards[s])));
       }
       if (listed->second != s) {
-        throw_malformed(
-            file, fmt::format("tensor {} is in shard {}, but weight_map says {}", in_quotes(tensor.name),
-                              in_quotes(index.shards[s]), in_quotes(index.shards[listed->second])));
+        throw_malformed(file, fmt::format("tensor {} is in shard {}, but weight_map says {}", in_quotes(tensor.name),
+                                          in_quotes(index.shards[s]), in_quotes(index.shards[listed->second])));
       }
       found.insert(tensor.name);
     }
   }
   for (const auto& [name, s] : index.shard_of_tensor) {
     if (found.contains(name)) continue;
-    throw_malformed(file, fmt::format("weight_map puts tensor {} in shard {}, which does not have it",
-                                      in_quotes(name), in_quotes(index.shards[s])));
+    throw_malformed(file, fmt::format("weight_map puts tensor {} in shard {}, which does not have it", in_quotes(name),
+                                      in_quotes(index.shards[s])));
   }
 }
 
 model model_from_index(const std::filesystem::path& path, const safetensors_options& options) {
   const input_file file(path);
   if (file.size_bytes() > options.max_header_bytes) {
-    throw_malformed(path, fmt::format("an index of {} bytes; the limit is {} bytes", file.size_bytes(),
-                                      options.max_header_bytes));
+    throw_malformed(
+        path, fmt::format("an index of {} bytes; the limit is {} bytes", file.size_bytes(), options.max_header_bytes));
   }
   const safetensors_index index = parse_index_json(path, file.read_text(0, file.size_bytes()));
   std::vector<std::filesystem::path> paths;
@@ -158,8 +154,7 @@ model model_from_safetensors(const std::filesystem::path& file_or_index, const s
   return sources::model_from_index(file_or_index, options);
 }
 
-model model_from_safetensors(const std::vector<std::filesystem::path>& shards,
-                             const safetensors_options& options) {
+model model_from_safetensors(const std::vector<std::filesystem::path>& shards, const safetensors_options& options) {
   sources::check_options(options);
   if (shards.empty()) sources::throw_invalid("the list of shards is empty");
   return sources::build_model(sources::open_shards(shards, options.max_header_bytes), options);

@@ -79,8 +79,7 @@ status shard_file::read_through_direct(std::uint64_t begin_bytes, std::uint64_t 
   return done;
 }
 
-status shard_file::read(std::uint64_t begin_bytes, std::uint64_t end_bytes,
-                        std::span<std::byte> slab) const noexcept {
+status shard_file::read(std::uint64_t begin_bytes, std::uint64_t end_bytes, std::span<std::byte> slab) const noexcept {
   if (mode_ == file_io::direct) return read_through_direct(begin_bytes, end_bytes, slab);
   const std::span<std::byte> to = slab.subspan(begin_bytes % page_bytes, end_bytes - begin_bytes);
   return mode_ == file_io::mapped ? mapping_.read(file_, begin_bytes, to) : file_.read(begin_bytes, to);

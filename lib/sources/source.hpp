@@ -61,8 +61,7 @@ class source {
 
   [[nodiscard]] virtual bool is_writable() const noexcept { return false; }
   /// Takes bytes of a dirty block back. Any thread, several at once on different ranges.
-  [[nodiscard]] virtual status write(block_index, std::uint64_t /*offset_bytes*/,
-                                     std::span<const std::byte>) noexcept {
+  [[nodiscard]] virtual status write(block_index, std::uint64_t /*offset_bytes*/, std::span<const std::byte>) noexcept {
     return failure{.code = errc::read_only};
   }
 };

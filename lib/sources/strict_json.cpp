@@ -42,8 +42,8 @@ class adapter final : public nlohmann::json_sax<nlohmann::json> {
   bool start_array(std::size_t) override { return events_.on_array(), true; }
   bool end_array() override { return events_.on_array_end(), true; }
   bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& why) override {
-    throw_malformed(events_.file(), fmt::format("not valid JSON at byte {}: {}", position,
-                                                printable(short_reason(why.what()), 240)));
+    throw_malformed(events_.file(),
+                    fmt::format("not valid JSON at byte {}: {}", position, printable(short_reason(why.what()), 240)));
   }
 
  private:
@@ -58,9 +58,8 @@ void parse_json_object(std::string_view text, json_events& events) {
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   if (first == text.npos) throw_malformed(events.file(), "there is no JSON object, only whitespace");
   if (text[first] != '{') {
-    throw_malformed(events.file(),
-                    fmt::format("the JSON starts with byte 0x{:02X}, not with '{{'",
-                                static_cast<unsigned>(static_cast<unsigned char>(text[first]))));
+    throw_malformed(events.file(), fmt::format("the JSON starts with byte 0x{:02X}, not with '{{'",
+                                               static_cast<unsigned>(static_cast<unsigned char>(text[first]))));
   }
   if (const std::size_t nul = text.find('\0'); nul != text.npos) {
     throw_malformed(events.file(), fmt::format("not valid JSON: byte {} is NUL", nul));

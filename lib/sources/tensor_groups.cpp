@@ -62,9 +62,9 @@ void grouper::add(std::uint32_t index, std::string_view name) {
     if (std::exchange(is_taken, true)) continue;
     numbered_block& block = blocks_[p].try_emplace(number, numbered_block{number, {}}).first->second;
     if (block.number != number) {
-      throw_invalid(fmt::format(
-          "block pattern {}: tensor {} has number {}, which another tensor writes as {}",
-          in_quotes(patterns_[p].text()), in_quotes(name), printable(number), printable(block.number)));
+      throw_invalid(fmt::format("block pattern {}: tensor {} has number {}, which another tensor writes as {}",
+                                in_quotes(patterns_[p].text()), in_quotes(name), printable(number),
+                                printable(block.number)));
     }
     block.tensors.push_back(index);
   }
@@ -76,8 +76,8 @@ void grouper::check_patterns(std::span<const located_tensor> tensors) const {
     if (!blocks_[p].empty()) continue;
     const std::string pattern = in_quotes(patterns_[p].text());
     if (matches_[p] > 0) {
-      throw_invalid(fmt::format("block pattern {}: earlier patterns take all {} tensors that it matches",
-                                pattern, matches_[p]));
+      throw_invalid(
+          fmt::format("block pattern {}: earlier patterns take all {} tensors that it matches", pattern, matches_[p]));
     }
     throw_invalid(fmt::format("block pattern {} matches no tensor; {}", pattern, some_names(tensors)));
   }
@@ -107,22 +107,20 @@ void check_names_differ(std::span<const tensor_group> groups) {
   std::unordered_set<std::string_view> names;
   for (const tensor_group& group : groups) {
     if (!names.insert(group.name).second) {
-      throw_invalid(fmt::format("two blocks are named {}: block_patterns and rest_name must differ more",
-                                in_quotes(group.name)));
+      throw_invalid(
+          fmt::format("two blocks are named {}: block_patterns and rest_name must differ more", in_quotes(group.name)));
     }
   }
 }
 
 }  // namespace
 
-std::vector<tensor_group> group_tensors(std::span<const located_tensor> tensors,
-                                        const safetensors_options& options) {
+std::vector<tensor_group> group_tensors(std::span<const located_tensor> tensors, const safetensors_options& options) {
   std::vector<block_pattern> patterns;
   for (const std::string& text : options.block_patterns) patterns.emplace_back(text);
   if (patterns.empty()) {
     std::vector<sized_name> sizes;
-    for (const located_tensor& each : tensors)
-      sizes.push_back({each.tensor->name, each.tensor->size_bytes()});
+    for (const located_tensor& each : tensors) sizes.push_back({each.tensor->name, each.tensor->size_bytes()});
     std::optional<block_pattern> found = automatic_pattern(sizes);
     if (!found) return one_block_per_tensor(tensors);
     patterns.push_back(std::move(*found));

@@ -14,9 +14,7 @@ TEST(copy_cost, is_bytes_over_rate_rounded_up) {
   EXPECT_EQ(transfer_ns(0, 25'000'000'000), 0u);
 }
 
-TEST(copy_cost, is_nothing_where_the_rate_is_unlimited) {
-  EXPECT_EQ(transfer_ns(1_GiB, 0), 0u);
-}
+TEST(copy_cost, is_nothing_where_the_rate_is_unlimited) { EXPECT_EQ(transfer_ns(1_GiB, 0), 0u); }
 
 TEST(copy_cost, does_not_overflow) {
   constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();

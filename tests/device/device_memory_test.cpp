@@ -12,9 +12,7 @@ namespace {
 
 using arena_kind = device_memory::arena_kind;
 
-bool is_aligned(const std::byte* memory) {
-  return reinterpret_cast<std::uintptr_t>(memory) % 4096 == 0;
-}
+bool is_aligned(const std::byte* memory) { return reinterpret_cast<std::uintptr_t>(memory) % 4096 == 0; }
 
 TEST(device_memory, large_arenas_cost_nothing_until_touched) {
   device_memory memory(std::uint64_t{1} << 36, arena_kind::bytes);

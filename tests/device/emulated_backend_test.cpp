@@ -310,8 +310,7 @@ TEST_F(emulated_device, serves_many_threads_at_once) {
       record(event, in);
       wait(compute, event);
       const emulated::access access{slot, slot_bytes, true};
-      device.launch(compute, [slot] { slot[0] = static_cast<std::byte>(static_cast<int>(slot[0]) + 1); },
-                    {&access, 1});
+      device.launch(compute, [slot] { slot[0] = static_cast<std::byte>(static_cast<int>(slot[0]) + 1); }, {&access, 1});
       record(event, compute);
       wait(out, event);
       copy_out(out, host, index * slot_bytes, slot_bytes);

@@ -44,8 +44,7 @@ TEST_F(emulated_copies, refuses_copies_out_of_bounds) {
   const stream_handle stream = make_stream();
   std::array<std::byte, 64> host{};
   using enum direction;
-  EXPECT_EQ(device.copy(stream, host_to_device, arena + arena_bytes - 63, host.data(), 64).code(),
-            errc::device_error);
+  EXPECT_EQ(device.copy(stream, host_to_device, arena + arena_bytes - 63, host.data(), 64).code(), errc::device_error);
   EXPECT_EQ(device.copy(stream, device_to_device, arena + 32, arena, 64).code(), errc::device_error);
   EXPECT_EQ(device.copy(stream, device_to_host, nullptr, arena, 64).code(), errc::device_error);
   EXPECT_THAT(device.violations(), IsEmpty());

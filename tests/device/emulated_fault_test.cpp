@@ -28,18 +28,15 @@ class emulated_faults : public emulated_fixture {
     using enum direction;
     return {
         {call::allocate_arena, [this] { return freed(device.allocate_arena(4096), &backend::free_arena); }},
-        {call::allocate_pinned,
-         [this] { return freed(device.allocate_pinned(4096), &backend::free_pinned); }},
+        {call::allocate_pinned, [this] { return freed(device.allocate_pinned(4096), &backend::free_pinned); }},
         {call::create_stream, [this] { return freed(device.create_stream(), &backend::destroy_stream); }},
         {call::synchronize_stream, [this] { return device.synchronize_stream(stream).code(); }},
         {call::create_event, [this] { return freed(device.create_event(), &backend::destroy_event); }},
         {call::record_event, [this] { return device.record_event(event, stream).code(); }},
         {call::query_event, [this] { return device.query_event(event).code(); }},
         {call::wait_event, [this] { return device.wait_event(stream, event).code(); }},
-        {call::copy_host_to_device,
-         [this] { return device.copy(stream, host_to_device, arena, host, 64).code(); }},
-        {call::copy_device_to_host,
-         [this] { return device.copy(stream, device_to_host, host, arena, 64).code(); }},
+        {call::copy_host_to_device, [this] { return device.copy(stream, host_to_device, arena, host, 64).code(); }},
+        {call::copy_device_to_host, [this] { return device.copy(stream, device_to_host, host, arena, 64).code(); }},
         {call::copy_device_to_device,
          [this] { return device.copy(stream, device_to_device, arena, arena + 64, 64).code(); }},
     };

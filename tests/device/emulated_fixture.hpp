@@ -72,9 +72,7 @@ class emulated_fixture : public ::testing::Test {
   event_handle make_event() { return device.create_event().value(); }
   std::byte* make_pinned(std::uint64_t size_bytes) { return device.allocate_pinned(size_bytes).value(); }
 
-  void launch(stream_handle stream, std::function<void()> kernel) {
-    device.launch(stream, std::move(kernel), {});
-  }
+  void launch(stream_handle stream, std::function<void()> kernel) { device.launch(stream, std::move(kernel), {}); }
   void touch(stream_handle stream, const void* data, std::uint64_t size_bytes, bool writes) {
     const emulated::access access{data, size_bytes, writes};
     device.launch(stream, [] {}, {&access, 1});

@@ -37,10 +37,9 @@ class emulated_order_checker : public ::testing::Test {
 TEST_F(emulated_order_checker, one_sentence_names_both_accesses_the_streams_and_the_bytes) {
   read(1, 0, 8192);
   write(2, 4096, 8192, toucher::copy_to_device);
-  EXPECT_THAT(
-      checker.violations(),
-      ElementsAre("host-to-device copy on stream 2 writes device bytes [4096, 8192), but nothing orders "
-                  "it after the kernel on stream 1 that reads them"));
+  EXPECT_THAT(checker.violations(),
+              ElementsAre("host-to-device copy on stream 2 writes device bytes [4096, 8192), but nothing orders "
+                          "it after the kernel on stream 1 that reads them"));
 }
 
 TEST_F(emulated_order_checker, a_wait_orders_what_was_recorded_and_nothing_later) {
@@ -117,10 +116,9 @@ TEST_F(emulated_order_checker, reading_discarded_bytes_is_wrong_although_ordered
   read(0, 0, 64);
   EXPECT_THAT(checker.violations(), IsEmpty());
   read(0, 0, 256);
-  EXPECT_THAT(
-      checker.violations(),
-      ElementsAre("kernel on stream 0 reads device bytes [64, 256) after the discard on stream 0, and "
-                  "nothing wrote them since"));
+  EXPECT_THAT(checker.violations(),
+              ElementsAre("kernel on stream 0 reads device bytes [64, 256) after the discard on stream 0, and "
+                          "nothing wrote them since"));
 }
 
 TEST_F(emulated_order_checker, a_discard_is_a_write) {
@@ -143,9 +141,8 @@ TEST_F(emulated_order_checker, each_access_is_reported_once_however_many_ranges_
 
 TEST_F(emulated_order_checker, accesses_outside_the_memory_are_reported) {
   read(0, 0xffff, 2);
-  EXPECT_THAT(checker.violations(),
-              ElementsAre(AllOf(HasSubstr("kernel on stream 0 reads 2 bytes at 0x1ffff"),
-                                HasSubstr("not within the device's memory"))));
+  EXPECT_THAT(checker.violations(), ElementsAre(AllOf(HasSubstr("kernel on stream 0 reads 2 bytes at 0x1ffff"),
+                                                      HasSubstr("not within the device's memory"))));
 }
 
 TEST_F(emulated_order_checker, a_copys_host_side_may_be_anywhere) {
@@ -157,10 +154,9 @@ TEST_F(emulated_order_checker, a_copys_host_side_may_be_anywhere) {
 TEST_F(emulated_order_checker, pinned_memory_is_tracked_too) {
   checker.touch_by_stream(0, toucher::copy_to_host, at(pinned), 64, access::write);
   checker.touch_by_stream(1, toucher::copy_to_device, at(pinned + 32), 64, access::read);
-  EXPECT_THAT(
-      checker.violations(),
-      ElementsAre(AllOf(HasSubstr("host-to-device copy on stream 1 reads pinned block 0 bytes [32, 64)"),
-                        HasSubstr("device-to-host copy on stream 0 that writes"))));
+  EXPECT_THAT(checker.violations(),
+              ElementsAre(AllOf(HasSubstr("host-to-device copy on stream 1 reads pinned block 0 bytes [32, 64)"),
+                                HasSubstr("device-to-host copy on stream 0 that writes"))));
 }
 
 TEST_F(emulated_order_checker, the_host_must_have_seen_a_copy_before_it_refills_its_source) {
@@ -170,8 +166,7 @@ TEST_F(emulated_order_checker, the_host_must_have_seen_a_copy_before_it_refills_
   checker.touch_by_host(at(pinned), 64, access::read);
   EXPECT_THAT(checker.violations(), IsEmpty());
   checker.touch_by_host(at(pinned), 64, access::write);
-  EXPECT_THAT(checker.violations(),
-              ElementsAre(HasSubstr("host access writes pinned block 0 bytes [0, 64)")));
+  EXPECT_THAT(checker.violations(), ElementsAre(HasSubstr("host access writes pinned block 0 bytes [0, 64)")));
   checker.learn(done);
   checker.touch_by_host(at(pinned), 64, access::write);
   EXPECT_EQ(checker.violations().size(), 1u);
@@ -187,9 +182,8 @@ TEST_F(emulated_order_checker, a_host_access_does_not_hide_what_is_pending) {
 TEST_F(emulated_order_checker, pinned_memory_is_not_freed_under_a_copy) {
   checker.touch_by_stream(0, toucher::copy_to_device, at(pinned + 128), 64, access::read);
   checker.remove_memory(at(pinned));
-  EXPECT_THAT(checker.violations(),
-              ElementsAre(AllOf(HasSubstr("pinned block 0 is freed"), HasSubstr("copy on stream 0"),
-                                HasSubstr("bytes [128, 192)"))));
+  EXPECT_THAT(checker.violations(), ElementsAre(AllOf(HasSubstr("pinned block 0 is freed"),
+                                                      HasSubstr("copy on stream 0"), HasSubstr("bytes [128, 192)"))));
   // A new block at the same address knows nothing of the old one's copies.
   checker.add_memory(order_checker::memory::pinned, at(pinned), 0x1000);
   checker.touch_by_stream(1, toucher::copy_to_host, at(pinned), 0x1000, access::write);

@@ -74,18 +74,16 @@ TEST_F(emulated_order, right_code_is_silent) {
 TEST_F(emulated_order_held, copy_before_last_use) {
   reads(compute, 0, block);
   copy_in(in, 0, host, block);
-  EXPECT_THAT(
-      device.violations(),
-      ElementsAre("host-to-device copy on stream 1 writes device bytes [0, 65536), but nothing orders it "
-                  "after the kernel on stream 0 that reads them"));
+  EXPECT_THAT(device.violations(),
+              ElementsAre("host-to-device copy on stream 1 writes device bytes [0, 65536), but nothing orders it "
+                          "after the kernel on stream 0 that reads them"));
 }
 
 TEST_F(emulated_order_held, copy_before_a_noted_last_use) {
   launch(compute, [] {});
   note(compute, 100, 50, access::read);
   copy_in(in, 0, host, block);
-  EXPECT_THAT(device.violations(),
-              ElementsAre(AllOf(HasSubstr("bytes [100, 150)"), HasSubstr("the use on stream 0"))));
+  EXPECT_THAT(device.violations(), ElementsAre(AllOf(HasSubstr("bytes [100, 150)"), HasSubstr("the use on stream 0"))));
 }
 
 TEST_F(emulated_order_held, copy_waits_for_one_of_two_users_only) {
@@ -101,9 +99,8 @@ TEST_F(emulated_order_held, copy_waits_for_one_of_two_users_only) {
 TEST_F(emulated_order_held, use_before_the_copy_is_done) {
   copy_in(in, 0, host, block);
   reads(compute, 0, block);
-  EXPECT_THAT(device.violations(),
-              ElementsAre(AllOf(HasSubstr("kernel on stream 0 reads"),
-                                HasSubstr("host-to-device copy on stream 1 that writes"))));
+  EXPECT_THAT(device.violations(), ElementsAre(AllOf(HasSubstr("kernel on stream 0 reads"),
+                                                     HasSubstr("host-to-device copy on stream 1 that writes"))));
 }
 
 TEST_F(emulated_order_held, missing_wait_after_write_back) {
@@ -113,9 +110,8 @@ TEST_F(emulated_order_held, missing_wait_after_write_back) {
   copy_out(out, host, 0, block);
   wait(in, used);  // for the use, not for the write-back
   copy_in(in, 0, host + block, block);
-  EXPECT_THAT(device.violations(),
-              ElementsAre(AllOf(HasSubstr("host-to-device copy on stream 1 writes device"),
-                                HasSubstr("device-to-host copy on stream 2 that reads"))));
+  EXPECT_THAT(device.violations(), ElementsAre(AllOf(HasSubstr("host-to-device copy on stream 1 writes device"),
+                                                     HasSubstr("device-to-host copy on stream 2 that reads"))));
 }
 
 TEST_F(emulated_order_held, reload_from_host_memory_that_is_still_written_back) {
@@ -226,8 +222,7 @@ TEST_F(emulated_order_held, use_after_discard) {
   writes(compute, 0, block);
   device.note_discard(compute, arena, block);
   reads(compute, 0, block);
-  EXPECT_THAT(device.violations(),
-              ElementsAre(HasSubstr("after the discard on stream 0, and nothing wrote them")));
+  EXPECT_THAT(device.violations(), ElementsAre(HasSubstr("after the discard on stream 0, and nothing wrote them")));
 }
 
 TEST_F(emulated_order, use_after_discard_long_ago) {
@@ -247,10 +242,9 @@ TEST_F(emulated_order_held, moves_within_the_device_are_checked_on_both_sides) {
   writes(compute, 0, block);
   reads(compute, block, block);
   copy_within(out, block, 0, block);
-  EXPECT_THAT(
-      device.violations(),
-      ElementsAre(HasSubstr("device-to-device copy on stream 2 reads device bytes [0, 65536)"),
-                  HasSubstr("device-to-device copy on stream 2 writes device bytes [65536, 131072)")));
+  EXPECT_THAT(device.violations(),
+              ElementsAre(HasSubstr("device-to-device copy on stream 2 reads device bytes [0, 65536)"),
+                          HasSubstr("device-to-device copy on stream 2 writes device bytes [65536, 131072)")));
 }
 
 TEST_F(emulated_order_held, pinned_memory_freed_while_a_copy_may_read_it) {

@@ -9,9 +9,7 @@
 namespace pinrail::devices {
 namespace {
 
-touch by(std::uint32_t stream, std::uint64_t time, toucher what = toucher::kernel) {
-  return {{stream, time}, what};
-}
+touch by(std::uint32_t stream, std::uint64_t time, toucher what = toucher::kernel) { return {{stream, time}, what}; }
 
 vector_clock clock_of(std::vector<std::uint64_t> times) {
   vector_clock clock;
@@ -140,8 +138,7 @@ TEST(emulated_shadow_map, agrees_with_one_shadow_per_byte) {
     auto pieces = map.pieces(begin, end);
     for (auto& p : pieces) writes ? p.last.note_write(who) : p.last.note_read(who, known);
     map.assign(pieces);
-    for (std::uintptr_t b = begin; b < end; ++b)
-      writes ? plain[b].note_write(who) : plain[b].note_read(who, known);
+    for (std::uintptr_t b = begin; b < end; ++b) writes ? plain[b].note_write(who) : plain[b].note_read(who, known);
     for (const auto& p : map.pieces(0, bytes)) {
       for (std::uintptr_t b = p.begin; b < p.end; ++b) ASSERT_EQ(p.last, plain[b]) << "round " << round;
     }

@@ -16,9 +16,7 @@ class emulated_stream_thread : public ::testing::Test {
     const stream_position end = stream.position();
     end.of->wait(end.number);
   }
-  std::uint64_t arrived(direction way) const {
-    return environment.engines[static_cast<std::size_t>(way)].arrived();
-  }
+  std::uint64_t arrived(direction way) const { return environment.engines[static_cast<std::size_t>(way)].arrived(); }
 
   host_device_options options;
   fault_plan faults;
@@ -36,8 +34,7 @@ TEST_F(emulated_stream_thread, each_direction_has_its_engine) {
   std::array<char, 4> from{"abc"};
   std::array<char, 4> to{};
   using enum direction;
-  for (const auto& [way, copies] :
-       {std::pair{host_to_device, 1}, {device_to_host, 2}, {device_to_device, 3}}) {
+  for (const auto& [way, copies] : {std::pair{host_to_device, 1}, {device_to_host, 2}, {device_to_device, 3}}) {
     for (int i = 0; i < copies; ++i) stream.enqueue(copy_work{way, to.data(), from.data(), 4, nullptr});
   }
   finish(stream);

@@ -78,10 +78,9 @@ TEST(emulated_functions, launch_runs_on_the_stream_and_is_checked) {
   EXPECT_THAT(emulated::violations(*dev), IsEmpty());
   emulated::launch(
       one, [] {}, touched);
-  EXPECT_THAT(
-      emulated::violations(*dev),
-      ElementsAre("kernel on stream 0 writes device bytes [0, 64), but nothing orders it after the kernel "
-                  "on stream 1 that writes them"));
+  EXPECT_THAT(emulated::violations(*dev),
+              ElementsAre("kernel on stream 0 writes device bytes [0, 64), but nothing orders it after the kernel "
+                          "on stream 1 that writes them"));
 }
 
 TEST(emulated_functions, faults_reach_the_device_and_are_cleared) {

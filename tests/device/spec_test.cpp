@@ -46,8 +46,8 @@ TEST(device_spec, defaults) {
 }
 
 TEST(device_spec, reads_every_key) {
-  const device_spec spec = parse_device_spec(
-      "emulated:vram=2GiB,h2d=25GB/s,d2h=24GB/s,d2d=1TB/s,latency=10us,poison=off,check=off");
+  const device_spec spec =
+      parse_device_spec("emulated:vram=2GiB,h2d=25GB/s,d2h=24GB/s,d2d=1TB/s,latency=10us,poison=off,check=off");
   EXPECT_EQ(spec.options.vram_bytes, 2_GiB);
   EXPECT_EQ(rate(spec, direction::host_to_device), 25'000'000'000u);
   EXPECT_EQ(rate(spec, direction::device_to_host), 24'000'000'000u);
@@ -116,9 +116,7 @@ TEST(device_spec, refuses_bad_ordinals) {
   }
 }
 
-TEST(device_spec, best_takes_no_keys) {
-  EXPECT_THAT(refusal("best:vram=1GiB"), HasSubstr("takes no keys"));
-}
+TEST(device_spec, best_takes_no_keys) { EXPECT_THAT(refusal("best:vram=1GiB"), HasSubstr("takes no keys")); }
 
 }  // namespace
 }  // namespace pinrail::devices

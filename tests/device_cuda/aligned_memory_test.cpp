@@ -14,15 +14,12 @@ struct toy_allocator {
 
   cudaError_t make(aligned_memory& memory, std::byte*& out) {
     return memory.allocate(
-        100,
-        [this](void** base, std::uint64_t) { return *base = reinterpret_cast<void*>(next), cudaSuccess; },
+        100, [this](void** base, std::uint64_t) { return *base = reinterpret_cast<void*>(next), cudaSuccess; },
         [this](void* base) { released.push_back(reinterpret_cast<std::uintptr_t>(base)); }, out);
   }
 };
 
-std::uintptr_t number(const void* address) {
-  return reinterpret_cast<std::uintptr_t>(address);
-}
+std::uintptr_t number(const void* address) { return reinterpret_cast<std::uintptr_t>(address); }
 
 TEST(aligned_memory, moves_to_the_next_page_and_finds_back) {
   aligned_memory memory;

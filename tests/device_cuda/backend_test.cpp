@@ -17,9 +17,7 @@ namespace {
 using ::testing::Each;
 using ::testing::Eq;
 
-std::span<std::byte> bytes(std::byte* start) {
-  return {start, rig::size_bytes};
-}
+std::span<std::byte> bytes(std::byte* start) { return {start, rig::size_bytes}; }
 
 TEST(cuda_backend, tells_what_it_is) {
   rig r;
@@ -119,8 +117,7 @@ TEST(cuda_backend, a_copy_does_not_wait_for_its_stream) {
   rig r;
   gate held;
   ASSERT_EQ(r.fake.launch(r.cuda_stream(), held.kernel()), cudaSuccess);
-  EXPECT_TRUE(
-      r.gpu->copy(r.stream, direction::host_to_device, r.arena, r.pinned, 4096));  // or this would hang
+  EXPECT_TRUE(r.gpu->copy(r.stream, direction::host_to_device, r.arena, r.pinned, 4096));  // or this would hang
   held.open();
 }
 

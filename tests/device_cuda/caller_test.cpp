@@ -14,18 +14,16 @@ void run_all(rig& r) {
   for (const backend_call& call : failing_calls()) EXPECT_EQ(call.run(r).code, errc::none) << call.name;
 }
 
-void on_a_new_thread(const std::function<void()>& body) {
-  std::thread(body).join();
-}
+void on_a_new_thread(const std::function<void()>& body) { std::thread(body).join(); }
 
 TEST(cuda_caller, work_goes_to_the_backend_s_device_whichever_is_current) {
   rig r;
   ASSERT_EQ(r.fake.set_device(0), cudaSuccess);
   run_all(r);
   for (const char* call :
-       {"cudaMalloc", "cudaFree", "cudaHostAlloc", "cudaFreeHost", "cudaStreamCreateWithFlags",
-        "cudaStreamDestroy", "cudaStreamSynchronize", "cudaStreamGetDevice", "cudaEventCreateWithFlags",
-        "cudaEventDestroy", "cudaEventRecord", "cuEventQuery", "cudaStreamWaitEvent", "cudaMemcpyAsync"}) {
+       {"cudaMalloc", "cudaFree", "cudaHostAlloc", "cudaFreeHost", "cudaStreamCreateWithFlags", "cudaStreamDestroy",
+        "cudaStreamSynchronize", "cudaStreamGetDevice", "cudaEventCreateWithFlags", "cudaEventDestroy",
+        "cudaEventRecord", "cuEventQuery", "cudaStreamWaitEvent", "cudaMemcpyAsync"}) {
     EXPECT_EQ(r.fake.last_device(call), 1) << call;
   }
 }

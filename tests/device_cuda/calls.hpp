@@ -13,9 +13,7 @@ struct backend_call {
   failure (*run)(rig& r);  ///< code `none`: it succeeded
 };
 
-inline failure why(const auto& outcome) {
-  return outcome.has_value() ? failure{} : outcome.why();
-}
+inline failure why(const auto& outcome) { return outcome.has_value() ? failure{} : outcome.why(); }
 
 inline std::vector<backend_call> failing_calls() {
   return {
@@ -38,8 +36,7 @@ inline std::vector<backend_call> failing_calls() {
          return why(made);
        }},
       {"wrap_stream", "cudaStreamGetDevice", [](rig& r) { return why(r.gpu->wrap_stream(r.stream.native)); }},
-      {"synchronize_stream", "cudaStreamSynchronize",
-       [](rig& r) { return why(r.gpu->synchronize_stream(r.stream)); }},
+      {"synchronize_stream", "cudaStreamSynchronize", [](rig& r) { return why(r.gpu->synchronize_stream(r.stream)); }},
       {"create_event", "cudaEventCreateWithFlags",
        [](rig& r) {
          auto made = r.gpu->create_event();

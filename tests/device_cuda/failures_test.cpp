@@ -22,9 +22,7 @@ class cuda_failures : public ::testing::TestWithParam<backend_call> {
 INSTANTIATE_TEST_SUITE_P(each, cuda_failures, ::testing::ValuesIn(failing_calls()),
                          [](const auto& call) { return call.param.name; });
 
-TEST_P(cuda_failures, succeeds_without_a_fault) {
-  EXPECT_EQ(GetParam().run(r).code, errc::none);
-}
+TEST_P(cuda_failures, succeeds_without_a_fault) { EXPECT_EQ(GetParam().run(r).code, errc::none); }
 
 TEST_P(cuda_failures, rests_on_the_cuda_function_it_should) {
   const std::uint64_t before = r.fake.calls(GetParam().cuda_name);
@@ -47,8 +45,7 @@ TEST_P(cuda_failures, refused_memory_is_out_of_memory_and_the_next_call_works) {
 }
 
 TEST_P(cuda_failures, a_lost_device_stays_lost_for_every_call) {
-  const failure first =
-      run_with(cudaErrorLaunchFailure);  // not sticky in the fake: the backend must remember it
+  const failure first = run_with(cudaErrorLaunchFailure);  // not sticky in the fake: the backend must remember it
   EXPECT_EQ(first.code, errc::device_lost);
   const std::uint64_t made = r.fake.calls("any");
   for (const backend_call& call : failing_calls()) {
@@ -155,8 +152,7 @@ TEST(cuda_failures_of, a_stream_s_last_wait_do_not_keep_it_alive) {
 
 TEST(cuda_teardown, gives_back_what_a_lost_device_still_takes) {
   rig r;
-  r.fake.inject(
-      {.call = "cudaEventRecord", .code = cudaErrorAssert});  // lost to us, while CUDA itself still works
+  r.fake.inject({.call = "cudaEventRecord", .code = cudaErrorAssert});  // lost to us, while CUDA itself still works
   EXPECT_EQ(r.gpu->record_event(r.event, r.stream).code(), errc::device_lost);
   r.close();
   EXPECT_EQ(r.fake.live(), fake_cuda::resources{});
@@ -188,8 +184,7 @@ TEST(cuda_classify, knows_what_can_be_tried_again) {
   for (const cudaError_t code :
        {cudaErrorInvalidValue, cudaErrorInvalidResourceHandle, cudaErrorNotSupported, cudaErrorNotPermitted,
         cudaErrorLaunchOutOfResources, cudaErrorStreamCaptureUnsupported, cudaErrorCapturedEvent,
-        cudaErrorDevicesUnavailable, cudaErrorOperatingSystem, cudaErrorUnknown,
-        static_cast<cudaError_t>(12345)}) {
+        cudaErrorDevicesUnavailable, cudaErrorOperatingSystem, cudaErrorUnknown, static_cast<cudaError_t>(12345)}) {
     EXPECT_EQ(classify(code), errc::device_error) << code;
   }
 }
@@ -197,19 +192,18 @@ TEST(cuda_classify, knows_what_can_be_tried_again) {
 TEST(cuda_classify, knows_what_ends_a_context) {
   for (const cudaError_t code :
        {cudaErrorIllegalAddress, cudaErrorLaunchTimeout, cudaErrorAssert, cudaErrorHardwareStackError,
-        cudaErrorIllegalInstruction, cudaErrorMisalignedAddress, cudaErrorInvalidAddressSpace,
-        cudaErrorInvalidPc, cudaErrorLaunchFailure, cudaErrorECCUncorrectable, cudaErrorNvlinkUncorrectable,
-        cudaErrorExternalDevice, cudaErrorDeviceUninitialized, cudaErrorContextIsDestroyed,
-        cudaErrorMpsClientTerminated, cudaErrorCudartUnloading, cudaErrorInitializationError,
-        static_cast<cudaError_t>(226), static_cast<cudaError_t>(721)}) {
+        cudaErrorIllegalInstruction, cudaErrorMisalignedAddress, cudaErrorInvalidAddressSpace, cudaErrorInvalidPc,
+        cudaErrorLaunchFailure, cudaErrorECCUncorrectable, cudaErrorNvlinkUncorrectable, cudaErrorExternalDevice,
+        cudaErrorDeviceUninitialized, cudaErrorContextIsDestroyed, cudaErrorMpsClientTerminated,
+        cudaErrorCudartUnloading, cudaErrorInitializationError, static_cast<cudaError_t>(226),
+        static_cast<cudaError_t>(721)}) {
     EXPECT_EQ(classify(code), errc::device_lost) << cudaGetErrorName(code);
   }
 }
 
 #if CUDART_VERSION >= 13000
 // classify.cpp writes these by number, since the oldest Toolkit that builds Pinrail may not name them.
-static_assert(static_cast<int>(cudaErrorContained) == 226 &&
-              static_cast<int>(cudaErrorTensorMemoryLeak) == 721);
+static_assert(static_cast<int>(cudaErrorContained) == 226 && static_cast<int>(cudaErrorTensorMemoryLeak) == 721);
 #endif
 
 }  // namespace

@@ -12,9 +12,7 @@ namespace {
 
 constexpr std::align_val_t page{4096};
 
-bool is_legacy(cudaStream_t stream) {
-  return stream == nullptr || stream == cudaStreamLegacy;
-}
+bool is_legacy(cudaStream_t stream) { return stream == nullptr || stream == cudaStreamLegacy; }
 
 void run_kernel(const core::atomic<int>& lost, const std::function<void()>& kernel) {
   if (lost.load() == 0) kernel();
@@ -30,9 +28,8 @@ cudaError_t fake_cuda::begin(std::string_view call) {
   ++record.count;
   record.device = current_device();
   if (unloaded_) return cudaErrorCudartUnloading;
-  const auto hit = std::find_if(faults_.begin(), faults_.end(), [&](fault& f) {
-    return (f.call == call || f.call == "any") && f.after-- == 0;
-  });
+  const auto hit = std::find_if(faults_.begin(), faults_.end(),
+                                [&](fault& f) { return (f.call == call || f.call == "any") && f.after-- == 0; });
   if (hit == faults_.end()) return cudaSuccess;
   const fault found = *hit;
   faults_.erase(hit);
@@ -68,9 +65,7 @@ cudaError_t fake_cuda::bind() {
   return static_cast<cudaError_t>(lost);
 }
 
-fake_cuda::device_state& fake_cuda::current() {
-  return *devices_[static_cast<std::size_t>(current_device())];
-}
+fake_cuda::device_state& fake_cuda::current() { return *devices_[static_cast<std::size_t>(current_device())]; }
 
 // ---- devices --------------------------------------------------------------------------------------------
 
@@ -141,12 +136,8 @@ cudaError_t fake_cuda::release(void* memory, bool on_device) {
   return cudaSuccess;
 }
 
-cudaError_t fake_cuda::Free(void* memory) {
-  return release(memory, true);
-}
-cudaError_t fake_cuda::FreeHost(void* memory) {
-  return release(memory, false);
-}
+cudaError_t fake_cuda::Free(void* memory) { return release(memory, true); }
+cudaError_t fake_cuda::FreeHost(void* memory) { return release(memory, false); }
 
 const fake_cuda::allocation* fake_cuda::find(const void* memory, std::uint64_t size_bytes) const {
   const auto* const start = static_cast<const std::byte*>(memory);
@@ -241,8 +232,7 @@ cudaError_t fake_cuda::StreamGetDevice(cudaStream_t stream, int* device) {
 
 cudaError_t fake_cuda::EventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   const std::scoped_lock lock(mutex_);
-  auto made =
-      std::make_shared<fake_event>(fake_event{.device = current_device(), .flags = flags, .last = {}});
+  auto made = std::make_shared<fake_event>(fake_event{.device = current_device(), .flags = flags, .last = {}});
   *event = reinterpret_cast<cudaEvent_t>(made.get());
   events_.emplace(made.get(), std::move(made));
   return cudaSuccess;

@@ -151,8 +151,7 @@ class fake_cuda {
   cudaError_t EventDestroy(cudaEvent_t event);
   cudaError_t EventRecord(cudaEvent_t event, cudaStream_t stream);
   cudaError_t StreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
-  cudaError_t MemcpyAsync(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind kind,
-                          cudaStream_t stream);
+  cudaError_t MemcpyAsync(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind kind, cudaStream_t stream);
 
   const options options_;
   std::mutex mutex_;  // everything below; never held while waiting

@@ -15,9 +15,7 @@ core::atomic<std::uint64_t> fakes_made{0};
 /// A function's name as a template argument.
 template <std::size_t size>
 struct call_name {
-  consteval call_name(const char (&from)[size]) {
-    std::copy(from, from + size, text);
-  }  // NOLINT: a name is a text
+  consteval call_name(const char (&from)[size]) { std::copy(from, from + size, text); }  // NOLINT: a name is a text
   char text[size];
 };
 
@@ -52,8 +50,8 @@ struct fake_table {
       if (result != cudaSuccess) fake->note_failure(name.text);
       return remember(result);
     }
-    static constexpr bool needs_context = std::string_view(name.text) != "cudaGetDeviceCount" &&
-                                          std::string_view(name.text) != "cudaGetDeviceProperties";
+    static constexpr bool needs_context =
+        std::string_view(name.text) != "cudaGetDeviceCount" && std::string_view(name.text) != "cudaGetDeviceProperties";
   };
 
   /// A driver function: counted and faulted; knows no last error and makes no context.
@@ -179,9 +177,7 @@ devices::cuda_api fake_table::make() {
   };
 }
 
-devices::cuda_api fake_cuda::api() {
-  return fake_table::make();
-}
+devices::cuda_api fake_cuda::api() { return fake_table::make(); }
 
 // ---- what tests do with a fake --------------------------------------------------------------------------
 
@@ -207,9 +203,7 @@ void fake_cuda::clear_faults() {
   faults_.clear();
 }
 
-void fake_cuda::lose(int device, cudaError_t code) {
-  devices_[static_cast<std::size_t>(device)]->lost = code;
-}
+void fake_cuda::lose(int device, cudaError_t code) { devices_[static_cast<std::size_t>(device)]->lost = code; }
 
 void fake_cuda::unload() {
   const std::scoped_lock lock(mutex_);
@@ -238,8 +232,7 @@ int fake_cuda::last_device(std::string_view call) {
 fake_cuda::resources fake_cuda::live() {
   const std::scoped_lock lock(mutex_);
   resources sum{.streams = streams_.size(), .events = events_.size()};
-  for (const auto& [start, what] : memory_)
-    (what.device < 0 ? sum.pinned_bytes : sum.device_bytes) += what.size_bytes;
+  for (const auto& [start, what] : memory_) (what.device < 0 ? sum.pinned_bytes : sum.device_bytes) += what.size_bytes;
   for (const auto& state : devices_) sum.context_references += state->references;
   return sum;
 }
@@ -272,14 +265,8 @@ int fake_cuda::current_device() {
   return thread.contexts.empty() ? thread.device : thread.contexts.back();
 }
 
-bool fake_cuda::has_context() {
-  return !fake_thread::self().contexts.empty();
-}
-void fake_cuda::leave_error(cudaError_t code) {
-  fake_thread::self().last_error = code;
-}
-cudaError_t fake_cuda::last_error() {
-  return fake_thread::self().last_error;
-}
+bool fake_cuda::has_context() { return !fake_thread::self().contexts.empty(); }
+void fake_cuda::leave_error(cudaError_t code) { fake_thread::self().last_error = code; }
+cudaError_t fake_cuda::last_error() { return fake_thread::self().last_error; }
 
 }  // namespace pinrail::testing

@@ -47,13 +47,11 @@ refusal refusal_by(cudaError_t code, const driver_probe& probe, int driver_versi
 
 const driver_probe driver_there{.library_found = true};
 
-std::string runtime_version_text() {
-  return fmt::format("{}.{}", CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
-}
+std::string runtime_version_text() { return fmt::format("{}.{}", CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10); }
 
 TEST(cuda_open, says_that_there_is_no_driver) {
-  const refusal found = refusal_by(cudaErrorInsufficientDriver,
-                                   {.library_found = false, .load_error = "libcuda.so.1: not there"});
+  const refusal found =
+      refusal_by(cudaErrorInsufficientDriver, {.library_found = false, .load_error = "libcuda.so.1: not there"});
   EXPECT_EQ(found.text, "cuda:0 is not available: no NVIDIA driver is installed (libcuda.so.1: not there)");
 }
 
@@ -63,8 +61,7 @@ TEST(cuda_open, says_that_the_driver_is_too_old_and_names_both_versions) {
     EXPECT_THAT(found.text, AllOf(HasSubstr("driver is too old"), HasSubstr("goes up to CUDA 12.4,"),
                                   HasSubstr("built with the CUDA " + runtime_version_text() + " runtime")));
   }
-  EXPECT_THAT(refusal_by(cudaErrorInsufficientDriver, driver_there, 0).text,
-              HasSubstr("does not tell its version"));
+  EXPECT_THAT(refusal_by(cudaErrorInsufficientDriver, driver_there, 0).text, HasSubstr("does not tell its version"));
 }
 
 TEST(cuda_open, says_that_there_is_only_the_stub) {
@@ -91,15 +88,15 @@ TEST(cuda_open, names_the_number_of_gpus_for_an_ordinal_beyond_it) {
        {std::tuple{2, 2, "are 2 GPUs"}, std::tuple{2, -1, "are 2 GPUs"}, std::tuple{1, 1, "is 1 GPU,"}}) {
     fake_cuda fake({.devices = devices});
     const refusal found = refusal_of([&, n = ordinal] { return open_fake(n); });
-    EXPECT_THAT(found.text, AllOf(HasSubstr(text), HasSubstr(fmt::format("cuda:{} ", ordinal)),
-                                  HasSubstr("CUDA_VISIBLE_DEVICES")));
+    EXPECT_THAT(found.text,
+                AllOf(HasSubstr(text), HasSubstr(fmt::format("cuda:{} ", ordinal)), HasSubstr("CUDA_VISIBLE_DEVICES")));
     EXPECT_EQ(found.why.native_code, cudaErrorInvalidDevice);
   }
 }
 
 TEST(cuda_open, names_the_driver_function_that_is_missing) {
-  for (const char* name : {"cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuDevicePrimaryCtxRelease",
-                           "cuCtxGetCurrent", "cuCtxPushCurrent", "cuCtxPopCurrent", "cuEventQuery"}) {
+  for (const char* name : {"cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuDevicePrimaryCtxRelease", "cuCtxGetCurrent",
+                           "cuCtxPushCurrent", "cuCtxPopCurrent", "cuEventQuery"}) {
     fake_cuda fake({.missing_driver_function = name});
     EXPECT_THAT(refusal_of([] { return open_fake(0); }).text, HasSubstr(fmt::format("has no {}", name)));
   }

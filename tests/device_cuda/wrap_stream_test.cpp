@@ -50,8 +50,7 @@ TEST(cuda_wrap_stream, refuses_what_is_no_stream_and_goes_on) {
   ASSERT_EQ(fake_cuda::api().stream_destroy(ended), cudaSuccess);
   EXPECT_EQ(r.gpu->wrap_stream(ended).code(), errc::invalid_argument);
   // A handle of a context that someone destroyed says nothing about ours.
-  for (const cudaError_t code :
-       {cudaErrorInvalidValue, cudaErrorContextIsDestroyed, cudaErrorDeviceUninitialized}) {
+  for (const cudaError_t code : {cudaErrorInvalidValue, cudaErrorContextIsDestroyed, cudaErrorDeviceUninitialized}) {
     r.fake.inject({.call = "cudaStreamGetDevice", .code = code});
     const auto refused = r.gpu->wrap_stream(r.stream.native);
     EXPECT_EQ(refused.code(), errc::invalid_argument);

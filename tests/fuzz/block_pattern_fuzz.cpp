@@ -50,9 +50,7 @@ input read_input(std::string_view text) {
   return in;
 }
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 /// The number that stands in `name` where "{}" does in `pattern`, with its digits as they are; none if there is none.
 std::optional<std::string> number_in(std::string_view pattern, std::string_view name) {

@@ -192,7 +192,9 @@ struct a_refusal_with_the_numbers_of_another_moment : api_calls {
 };
 
 TEST(scheduler_flaws, a_stale_handle_releases) { expect_rejected<api_subject<a_stale_handle_releases>>(); }
-TEST(scheduler_flaws, a_refusal_with_the_numbers_of_another_moment) { expect_rejected<api_subject<a_refusal_with_the_numbers_of_another_moment>>(); }
+TEST(scheduler_flaws, a_refusal_with_the_numbers_of_another_moment) {
+  expect_rejected<api_subject<a_refusal_with_the_numbers_of_another_moment>>();
+}
 
 }  // namespace
 }  // namespace pinrail::test

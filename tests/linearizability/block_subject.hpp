@@ -90,8 +90,9 @@ struct block_spec {
   [[nodiscard]] std::size_t hash(const state& s) const {
     std::uint64_t h = s.guards * 4 + s.primary * 2u + s.secondary;
     for (const block& b : s.all)
-      h = (h ^ (b.pins | b.protections << 8 | std::uint64_t{b.resident} << 16 | std::uint64_t{b.loading} << 17 | std::uint64_t{b.moving} << 20 |
-                std::uint64_t{b.dirty} << 18 | std::uint64_t{b.writing_back} << 19 | std::uint64_t{b.run} << 21)) *
+      h = (h ^ (b.pins | b.protections << 8 | std::uint64_t{b.resident} << 16 | std::uint64_t{b.loading} << 17 |
+                std::uint64_t{b.moving} << 20 | std::uint64_t{b.dirty} << 18 | std::uint64_t{b.writing_back} << 19 |
+                std::uint64_t{b.run} << 21)) *
           0x9e3779b97f4a7c15;
     return static_cast<std::size_t>(h ^ h >> 32);
   }

@@ -102,7 +102,8 @@ TEST(hostile_order, waiting_uses_are_woken_when_the_scheduler_ends) {
   auto dev = open_device("emulated:vram=16MiB");
   host_model bytes(4, block_bytes, 1);
   const stream s = dev->create_stream();
-  std::optional<scheduler> sched(std::in_place, *dev, scheduler_options{.vram_budget = 2 * block_bytes, .load_deadline = std::chrono::hours(1)});
+  std::optional<scheduler> sched(
+      std::in_place, *dev, scheduler_options{.vram_budget = 2 * block_bytes, .load_deadline = std::chrono::hours(1)});
   const runtime r = sched->add_runtime("r", bytes.model());
   auto guard = r.keep_resident();
   core::atomic<bool> waiting{false};

@@ -22,11 +22,11 @@ outcome run(std::uint64_t kernel_ns) {
   scheduler sched(*dev, {.vram_budget = 512_MiB, .high_watermark = 1});
   std::vector<block_info> blocks;
   for (int b = 0; b < 12; ++b) blocks.push_back({"block." + std::to_string(b), 64_MiB, {}});
-  const runtime r = sched.add_runtime(
-      "r", model_from_callback(blocks, [](block_index, std::uint64_t, std::span<std::byte>) {
-        ADD_FAILURE() << "a simulated device has no bytes to read";
-        return false;
-      }));
+  const runtime r =
+      sched.add_runtime("r", model_from_callback(blocks, [](block_index, std::uint64_t, std::span<std::byte>) {
+                          ADD_FAILURE() << "a simulated device has no bytes to read";
+                          return false;
+                        }));
   const stream s = dev->create_stream();
   {
     auto pass = r.managed_forward(s);

@@ -28,7 +28,8 @@ TEST_F(rule_03, or_the_budget_less_the_largest_guest_minimum) {
 
 TEST_F(rule_03, a_second_call_replaces_and_never_counts_twice) {
   const auto first = a.handle.reserve_for_resident({.bytes = 6 * block_bytes});
-  const auto second = b.handle.reserve_for_resident(a.handle, {.priority = priority::secondary, .bytes = 12 * block_bytes});
+  const auto second =
+      b.handle.reserve_for_resident(a.handle, {.priority = priority::secondary, .bytes = 12 * block_bytes});
   EXPECT_EQ(reserved(), 12 * block_bytes);
   EXPECT_FALSE(first.active());
   EXPECT_TRUE(second.active());
@@ -71,7 +72,8 @@ TEST_F(rule_03, allow_partial_grants_what_is_free) {
 }
 
 TEST_F(rule_03, more_than_the_budget_can_never_be_granted) {
-  EXPECT_EQ(caught([&] { (void)huge.handle.reserve_for_resident({.bytes = 17 * block_bytes}); }).code(), errc::too_large);
+  EXPECT_EQ(caught([&] { (void)huge.handle.reserve_for_resident({.bytes = 17 * block_bytes}); }).code(),
+            errc::too_large);
   EXPECT_EQ(huge.handle.reserve_for_resident({.bytes = 17 * block_bytes, .allow_partial = true}).share_bytes(),
             16 * block_bytes);
 }

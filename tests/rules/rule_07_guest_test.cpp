@@ -157,9 +157,8 @@ TEST_F(rule_07, guests_come_and_go_on_eight_threads) {
     }
   });
   EXPECT_EQ(r.sched().statistics().reserved_bytes, 6 * block_bytes);
-  EXPECT_TRUE(eventually([&] {
-    return guest.handle.statistics().resident_bytes == 0 && second.handle.statistics().resident_bytes == 0;
-  }));
+  EXPECT_TRUE(eventually(
+      [&] { return guest.handle.statistics().resident_bytes == 0 && second.handle.statistics().resident_bytes == 0; }));
 }
 
 TEST_F(rule_07, a_reserved_runtime_is_no_guest_and_a_guest_is_not_reserved) {

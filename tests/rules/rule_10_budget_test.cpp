@@ -12,9 +12,12 @@ constexpr std::uint64_t block_bytes = 64_KiB;
 
 TEST(rule_10, never_exceeded_while_eight_threads_do_everything) {
   const std::uint64_t seed = run_seed();
-  rig r{{.vram_budget = 24 * block_bytes, .max_vram_budget = 32 * block_bytes, .load_deadline = std::chrono::seconds(60)}};
+  rig r{{.vram_budget = 24 * block_bytes,
+         .max_vram_budget = 32 * block_bytes,
+         .load_deadline = std::chrono::seconds(60)}};
   std::vector<named_runtime> all;
-  for (int i = 0; i < 4; ++i) all.push_back(r.add("model " + std::to_string(i), 6 + 4 * static_cast<std::size_t>(i), block_bytes));
+  for (int i = 0; i < 4; ++i)
+    all.push_back(r.add("model " + std::to_string(i), 6 + 4 * static_cast<std::size_t>(i), block_bytes));
   core::atomic<bool> done{false};
   std::thread watcher([&] {
     while (!done.load(core::order::acquire)) {
@@ -49,7 +52,8 @@ TEST(rule_10, never_exceeded_while_eight_threads_do_everything) {
           (void)r.sched().try_set_vram_budget(budget, std::chrono::milliseconds(200));
           break;
         }
-        default: r.run(mine);
+        default:
+          r.run(mine);
       }
     }
   });
@@ -59,7 +63,9 @@ TEST(rule_10, never_exceeded_while_eight_threads_do_everything) {
 }
 
 TEST(rule_10, bytes_that_are_not_reusable_yet_count) {
-  rig r{{.vram_budget = 4 * block_bytes, .max_vram_budget = 8 * block_bytes, .high_watermark = 1,
+  rig r{{.vram_budget = 4 * block_bytes,
+         .max_vram_budget = 8 * block_bytes,
+         .high_watermark = 1,
          .load_deadline = std::chrono::milliseconds(200)}};
   auto a = r.add("a", 4, block_bytes);
   auto b = r.add("b", 4, 2 * block_bytes);
@@ -113,7 +119,9 @@ TEST(rule_10, reserved_bytes_with_memory_are_contiguous_and_untouched) {
 }
 
 TEST(rule_10, the_budget_shrinks_and_grows_while_it_is_full) {
-  rig r{{.vram_budget = 8 * block_bytes, .max_vram_budget = 16 * block_bytes, .high_watermark = 1,
+  rig r{{.vram_budget = 8 * block_bytes,
+         .max_vram_budget = 16 * block_bytes,
+         .high_watermark = 1,
          .load_deadline = std::chrono::milliseconds(100)}};
   auto a = r.add("a", 16, block_bytes);
   r.run(a);

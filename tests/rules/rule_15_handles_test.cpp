@@ -73,7 +73,8 @@ TEST(rule_15, random_calls_from_eight_threads) {
       const auto n = mine.handle.block_count();
       for (std::uint32_t k = 0; k < n; ++k) {
         const block_index b = options.order.type() == order::kind::reverse ? n - 1 - k : k;
-        if (random() % 8 == 0) guard = mine.handle.try_keep_resident(target.handle) ? residency_guard{} : residency_guard{};
+        if (random() % 8 == 0)
+          guard = mine.handle.try_keep_resident(target.handle) ? residency_guard{} : residency_guard{};
         r.check(pass.use(b), mine, s);
       }
     }

@@ -50,8 +50,7 @@ TEST(model_from_callback, turns_false_and_exceptions_into_io_errors) {
     EXPECT_EQ(pieces.count, 0u);
   };
   expect_io_error([](block_index, std::uint64_t, std::span<std::byte>) { return false; });
-  expect_io_error(
-      [](block_index, std::uint64_t, std::span<std::byte>) -> bool { throw std::runtime_error("no"); });
+  expect_io_error([](block_index, std::uint64_t, std::span<std::byte>) -> bool { throw std::runtime_error("no"); });
 }
 
 TEST(model_from_callback, writes_where_it_can) {
@@ -90,14 +89,12 @@ TEST(model_from_callback, refuses_reads_that_make_no_sense) {
 
 TEST(model_from_callback, checks_its_arguments) {
   const auto refused = [](std::vector<block_info> blocks, const std::vector<std::string>& fragments) {
-    expect_refusal([&] { static_cast<void>(model_from_callback(blocks, fill)); }, errc::invalid_argument,
-                   fragments);
+    expect_refusal([&] { static_cast<void>(model_from_callback(blocks, fill)); }, errc::invalid_argument, fragments);
   };
   refused({{.name = "none", .size_bytes = 0}}, {"'none'", "0 bytes"});
-  refused({{.name = "b",
-            .size_bytes = 10,
-            .tensors = {{.name = "t", .dtype = "U8", .offset_bytes = 5, .size_bytes = 6}}}},
-          {"'b'", "'t'", "6 bytes at offset 5", "10 bytes"});
+  refused(
+      {{.name = "b", .size_bytes = 10, .tensors = {{.name = "t", .dtype = "U8", .offset_bytes = 5, .size_bytes = 6}}}},
+      {"'b'", "'t'", "6 bytes at offset 5", "10 bytes"});
   expect_refusal([] { static_cast<void>(model_from_callback({}, nullptr)); }, errc::invalid_argument,
                  {"read callback"});
   EXPECT_TRUE(model_from_callback({}, fill).blocks().empty());

@@ -22,8 +22,7 @@ constexpr file_io every_mode[] = {file_io::automatic, file_io::direct, file_io::
 class two_blocks {
  public:
   two_blocks() {
-    const std::vector<examples::tensor_to_write> tensors = {{"b.0.w", "U8", {100'000}},
-                                                            {"b.1.w", "U8", {100'000}}};
+    const std::vector<examples::tensor_to_write> tensors = {{"b.0.w", "U8", {100'000}}, {"b.1.w", "U8", {100'000}}};
     examples::write_safetensors(file, tensors, fill_tensor);
   }
 

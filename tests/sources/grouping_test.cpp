@@ -160,8 +160,7 @@ TEST(grouping, without_numbers_has_a_block_for_each_tensor) {
 
 TEST(automatic_pattern, covers_most_bytes) {
   EXPECT_EQ(automatic({{"a.0.x", 5}, {"a.1.x", 5}, {"b.0.x", 4}, {"b.1.x", 7}}), "b.{}.");
-  EXPECT_EQ(automatic({{"model.layers.0.w", 1}, {"model.layers.1.w", 1}, {"embed", 100}}),
-            "model.layers.{}.");
+  EXPECT_EQ(automatic({{"model.layers.0.w", 1}, {"model.layers.1.w", 1}, {"embed", 100}}), "model.layers.{}.");
   EXPECT_EQ(automatic({{"0.w", 1}, {"1.w", 1}}), "{}.");
 }
 

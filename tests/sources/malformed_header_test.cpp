@@ -21,9 +21,7 @@ struct malformed_case {
   std::vector<std::string> message_names;
 };
 
-void PrintTo(const malformed_case& c, std::ostream* out) {
-  *out << c.name;
-}
+void PrintTo(const malformed_case& c, std::ostream* out) { *out << c.name; }
 
 /// A header with one tensor, "w", with these fields.
 std::string with_tensor(const std::string& fields, std::size_t data_bytes) {
@@ -31,9 +29,8 @@ std::string with_tensor(const std::string& fields, std::size_t data_bytes) {
 }
 
 std::string with_shape(const std::string& shape, std::size_t data_bytes) {
-  return with_tensor(
-      R"("dtype":"F32","shape":)"s + shape + R"(,"data_offsets":[0,)" + std::to_string(data_bytes) + "]",
-      data_bytes);
+  return with_tensor(R"("dtype":"F32","shape":)"s + shape + R"(,"data_offsets":[0,)" + std::to_string(data_bytes) + "]",
+                     data_bytes);
 }
 
 std::string with_offsets(const std::string& offsets, std::size_t data_bytes) {
@@ -42,8 +39,8 @@ std::string with_offsets(const std::string& offsets, std::size_t data_bytes) {
 
 /// "name":{U8 tensor of these bytes}
 std::string bytes_tensor(const std::string& name, std::uint64_t begin, std::uint64_t end) {
-  return "\""s + name + R"(":{"dtype":"U8","shape":[)" + std::to_string(end - begin) +
-         R"(],"data_offsets":[)" + std::to_string(begin) + "," + std::to_string(end) + "]}";
+  return "\""s + name + R"(":{"dtype":"U8","shape":[)" + std::to_string(end - begin) + R"(],"data_offsets":[)" +
+         std::to_string(begin) + "," + std::to_string(end) + "]}";
 }
 
 std::vector<malformed_case> broken_lengths() {
@@ -72,9 +69,7 @@ std::vector<malformed_case> broken_json() {
       {"nul_padding", raw_safetensors(std::string("{}\0\0", 4)), {"byte 2 is NUL"}},
       {"hidden_behind_nul", raw_safetensors(std::string("{}\0{\"w\":1}", 10)), {"byte 2 is NUL"}},
       {"comment", raw_safetensors("{/* */}"), {"not valid JSON"}},
-      {"not_utf8_name",
-       raw_safetensors("{"s + bytes_tensor("w\xFF", 0, 8) + "}", 8),
-       {"not valid JSON", "UTF-8"}},
+      {"not_utf8_name", raw_safetensors("{"s + bytes_tensor("w\xFF", 0, 8) + "}", 8), {"not valid JSON", "UTF-8"}},
       {"overlong_utf8", raw_safetensors("{"s + bytes_tensor("\xC0\xAF", 0, 8) + "}", 8), {"UTF-8"}},
       {"lone_surrogate", raw_safetensors("{"s + bytes_tensor("\\ud800", 0, 8) + "}", 8), {"not valid JSON"}},
       {"control_character", raw_safetensors("{"s + bytes_tensor("a\nb", 0, 8) + "}", 8), {"not valid JSON"}},
@@ -91,16 +86,10 @@ std::vector<malformed_case> broken_metadata() {
   return {
       {"metadata_null", raw_safetensors(R"({"__metadata__":null})"), {"__metadata__ is null"}},
       {"metadata_text", raw_safetensors(R"({"__metadata__":"pt"})"), {"__metadata__ is a string"}},
-      {"metadata_number",
-       raw_safetensors(R"({"__metadata__":{"format":1}})"),
-       {"__metadata__", "the number 1"}},
+      {"metadata_number", raw_safetensors(R"({"__metadata__":{"format":1}})"), {"__metadata__", "the number 1"}},
       {"metadata_nested", raw_safetensors(R"({"__metadata__":{"a":{}}})"), {"__metadata__", "an object"}},
-      {"metadata_twice",
-       raw_safetensors(R"({"__metadata__":{},"__metadata__":{}})"),
-       {"'__metadata__'", "twice"}},
-      {"metadata_key_twice",
-       raw_safetensors(R"({"__metadata__":{"k":"1","k":"1"}})"),
-       {"__metadata__", "'k' twice"}},
+      {"metadata_twice", raw_safetensors(R"({"__metadata__":{},"__metadata__":{}})"), {"'__metadata__'", "twice"}},
+      {"metadata_key_twice", raw_safetensors(R"({"__metadata__":{"k":"1","k":"1"}})"), {"__metadata__", "'k' twice"}},
   };
 }
 
@@ -120,15 +109,9 @@ std::vector<malformed_case> broken_fields() {
       {"dtype_number",
        with_tensor(R"("dtype":8,"shape":[8],"data_offsets":[0,8])", 8),
        {"'w'", "dtype is the number 8"}},
-      {"dtype_unknown",
-       with_tensor(R"("dtype":"F7","shape":[8],"data_offsets":[0,8])", 8),
-       {"'w'", "'F7'", "BF16"}},
-      {"dtype_lower_case",
-       with_tensor(R"("dtype":"u8","shape":[8],"data_offsets":[0,8])", 8),
-       {"'w'", "'u8'"}},
-      {"dtype_with_line_feed",
-       with_tensor(R"("dtype":"U8\n","shape":[8],"data_offsets":[0,8])", 8),
-       {R"('U8\x0A')"}},
+      {"dtype_unknown", with_tensor(R"("dtype":"F7","shape":[8],"data_offsets":[0,8])", 8), {"'w'", "'F7'", "BF16"}},
+      {"dtype_lower_case", with_tensor(R"("dtype":"u8","shape":[8],"data_offsets":[0,8])", 8), {"'w'", "'u8'"}},
+      {"dtype_with_line_feed", with_tensor(R"("dtype":"U8\n","shape":[8],"data_offsets":[0,8])", 8), {R"('U8\x0A')"}},
   };
 }
 
@@ -142,20 +125,14 @@ std::vector<malformed_case> broken_shapes() {
       {"shape_text", with_shape("[\"2\"]", 8), {"'w'", "a string"}},
       {"shape_null", with_shape("[null]", 8), {"'w'", "null"}},
       {"shape_2_64", with_shape("[18446744073709551616]", 8), {"'w'", "18446744073709551616"}},
-      {"shape_overflow",
-       with_shape("[4294967296,4294967296]", 8),
-       {"'w'", "[4294967296, 4294967296]", "2^64"}},
+      {"shape_overflow", with_shape("[4294967296,4294967296]", 8), {"'w'", "[4294967296, 4294967296]", "2^64"}},
       {"shape_overflow_before_zero", with_shape("[4294967296,4294967296,0]", 0), {"'w'", "2^64"}},
       {"bits_overflow", with_shape("[2305843009213693952]", 0), {"'w'", "F32 [2305843009213693952]", "2^64"}},
       {"shape_too_small", with_shape("[1]", 8), {"'w'", "hold 8 bytes", "needs 4"}},
       {"shape_too_large", with_shape("[3]", 8), {"'w'", "hold 8 bytes", "F32 [3] needs 12"}},
       {"scalar_of_two", with_shape("[]", 8), {"'w'", "F32 [] needs 4"}},
-      {"half_bytes",
-       with_tensor(R"("dtype":"F4","shape":[3],"data_offsets":[0,2])", 2),
-       {"'w'", "F4 [3]", "12 bits"}},
-      {"six_bit_sizes",
-       with_tensor(R"("dtype":"F6_E2M3","shape":[4],"data_offsets":[0,4])", 4),
-       {"'w'", "needs 3"}},
+      {"half_bytes", with_tensor(R"("dtype":"F4","shape":[3],"data_offsets":[0,2])", 2), {"'w'", "F4 [3]", "12 bits"}},
+      {"six_bit_sizes", with_tensor(R"("dtype":"F6_E2M3","shape":[4],"data_offsets":[0,4])", 4), {"'w'", "needs 3"}},
       {"long_shape",
        with_shape("[2"s + std::string(20'000, ' ') + std::string(",1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"), 4),
        {"17 dimensions"}},
@@ -173,9 +150,7 @@ std::vector<malformed_case> broken_offsets() {
       {"offsets_negative", with_offsets("[-1,7]", 8), {"'w'", "-1"}},
       {"offsets_swapped", with_offsets("[8,0]", 8), {"'w'", "[8, 0]", "end before they begin"}},
       {"offsets_after_file", with_offsets("[0,8]", 7), {"'w'", "[0, 8]", "7 bytes"}},
-      {"offsets_huge",
-       with_offsets("[18446744073709551607,18446744073709551615]", 8),
-       {"'w'", "18446744073709551615"}},
+      {"offsets_huge", with_offsets("[18446744073709551607,18446744073709551615]", 8), {"'w'", "18446744073709551615"}},
       {"hole_at_start", with_offsets("[1,9]", 9), {"'w'", "hole of 1 bytes"}},
       {"hole_between",
        raw_safetensors("{"s + a + "," + bytes_tensor("b", 9, 17) + "}", 17),
@@ -189,14 +164,10 @@ std::vector<malformed_case> broken_offsets() {
       {"empty_inside",
        raw_safetensors("{"s + a + "," + bytes_tensor("b", 4, 4) + "}", 8),
        {"'b'", "inside of tensor 'a'"}},
-      {"empty_in_hole",
-       raw_safetensors("{"s + a + "," + bytes_tensor("b", 9, 9) + "}", 9),
-       {"'b'", "hole of 1 bytes"}},
+      {"empty_in_hole", raw_safetensors("{"s + a + "," + bytes_tensor("b", 9, 9) + "}", 9), {"'b'", "hole of 1 bytes"}},
       {"trailing_data", raw_safetensors("{"s + a + "}", 11), {"3 bytes of trailing data"}},
       {"data_without_tensors", raw_safetensors("{}", 1), {"1 bytes of trailing data"}},
-      {"hostile_name",
-       raw_safetensors("{"s + bytes_tensor(hostile_name, 1, 9) + "}", 9),
-       {"nnnn", "(50000 bytes)"}},
+      {"hostile_name", raw_safetensors("{"s + bytes_tensor(hostile_name, 1, 9) + "}", 9), {"nnnn", "(50000 bytes)"}},
   };
 }
 
@@ -230,9 +201,7 @@ TEST_P(malformed_header, is_refused_as_the_second_shard) {
       errc::malformed_file, {file.string()});
 }
 
-std::string case_name(const testing::TestParamInfo<malformed_case>& info) {
-  return info.param.name;
-}
+std::string case_name(const testing::TestParamInfo<malformed_case>& info) { return info.param.name; }
 
 INSTANTIATE_TEST_SUITE_P(length, malformed_header, testing::ValuesIn(broken_lengths()), case_name);
 INSTANTIATE_TEST_SUITE_P(json, malformed_header, testing::ValuesIn(broken_json()), case_name);

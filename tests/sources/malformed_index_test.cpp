@@ -22,18 +22,12 @@ struct index_case {
   errc code = errc::malformed_file;
 };
 
-void PrintTo(const index_case& c, std::ostream* out) {
-  *out << c.name;
-}
+void PrintTo(const index_case& c, std::ostream* out) { *out << c.name; }
 
 /// An index whose weight_map has this inside.
-std::string map_of(const std::string& entries) {
-  return R"({"weight_map":{)"s + entries + "}}";
-}
+std::string map_of(const std::string& entries) { return R"({"weight_map":{)"s + entries + "}}"; }
 
-std::string map_to(const std::string& shard) {
-  return map_of(R"("a":")"s + shard + R"(")");
-}
+std::string map_to(const std::string& shard) { return map_of(R"("a":")"s + shard + R"(")"); }
 
 /// Shards in the folder: one.safetensors with tensor a, two.safetensors with tensors b and c.
 std::vector<index_case> broken_indexes() {
@@ -55,9 +49,7 @@ std::vector<index_case> broken_indexes() {
       {"shard_is_null", map_of(R"("a":null)"), {"'a'", "null"}},
       {"shard_is_object", map_of(R"("a":{})"), {"'a'", "an object"}},
       {"tensor_twice", map_of(R"("a":"one.safetensors","a":"one.safetensors")"), {"'a' twice"}},
-      {"tensor_twice_by_escape",
-       map_of(R"("a":"one.safetensors","\u0061":"two.safetensors")"),
-       {"'a' twice"}},
+      {"tensor_twice_by_escape", map_of(R"("a":"one.safetensors","\u0061":"two.safetensors")"), {"'a' twice"}},
   };
 }
 
@@ -72,35 +64,24 @@ std::vector<index_case> broken_shards() {
       {"no_name", map_to(""), {"'a'", "no name"}},
       {"folder_name", map_to("sub/"), {"'sub/'", "folder"}},
       {"nul_in_name", map_to("one.safetensors\\u0000x"), {"'a'", "NUL"}},
-      {"shard_missing",
-       map_to("three.safetensors"),
-       {"three.safetensors", "can't be opened"},
-       errc::io_error},
+      {"shard_missing", map_to("three.safetensors"), {"three.safetensors", "can't be opened"}, errc::io_error},
       {"shard_is_folder", map_to("sub"), {"sub", "folder"}, errc::io_error},
-      {"tensor_not_in_shard",
-       map_of(R"("a":"one.safetensors","z":"one.safetensors")"),
-       {"'z'", "'one.safetensors'"}},
-      {"tensor_not_in_index",
-       map_of(R"("b":"two.safetensors")"),
-       {"'c'", "'two.safetensors'", "not in weight_map"}},
+      {"tensor_not_in_shard", map_of(R"("a":"one.safetensors","z":"one.safetensors")"), {"'z'", "'one.safetensors'"}},
+      {"tensor_not_in_index", map_of(R"("b":"two.safetensors")"), {"'c'", "'two.safetensors'", "not in weight_map"}},
       {"tensor_in_other_shard",
        map_of(R"("a":"two.safetensors",)"s + two + R"(,"x":"one.safetensors")"),
        {"'a'", "'one.safetensors'", "'two.safetensors'"}},
       {"shard_without_its_tensor",
        map_of(R"("a":"one.safetensors",)"s + two + R"(,"z":"empty.safetensors")"),
        {"'z'", "'empty.safetensors'"}},
-      {"same_tensor_in_two_shards",
-       map_of(R"("a":"one.safetensors","d":"copy.safetensors")"),
-       {"'a'", "copy", "one"}},
+      {"same_tensor_in_two_shards", map_of(R"("a":"one.safetensors","d":"copy.safetensors")"), {"'a'", "copy", "one"}},
       {"shard_malformed", map_to("broken.safetensors"), {"broken.safetensors", "has 3 bytes"}},
   };
 }
 
 void write_shards(const temp_folder& folder) {
-  folder.write("one.safetensors",
-               raw_safetensors(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1));
-  folder.write("copy.safetensors",
-               raw_safetensors(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1));
+  folder.write("one.safetensors", raw_safetensors(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1));
+  folder.write("copy.safetensors", raw_safetensors(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1));
   folder.write("two.safetensors", raw_safetensors(R"({"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
                                                   R"("c":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
                                                   2));
@@ -121,9 +102,7 @@ TEST_P(malformed_index, is_refused) {
   expect_refusal([&] { static_cast<void>(model_from_safetensors(file)); }, GetParam().code, named);
 }
 
-std::string case_name(const testing::TestParamInfo<index_case>& each) {
-  return each.param.name;
-}
+std::string case_name(const testing::TestParamInfo<index_case>& each) { return each.param.name; }
 
 INSTANTIATE_TEST_SUITE_P(json, malformed_index, testing::ValuesIn(broken_indexes()), case_name);
 INSTANTIATE_TEST_SUITE_P(shards, malformed_index, testing::ValuesIn(broken_shards()), case_name);
@@ -144,8 +123,7 @@ TEST(safetensors_index, reads_shards_in_name_order_and_ignores_other_keys) {
 
 TEST(safetensors_index, follows_links_out_of_the_folder_as_the_hugging_face_cache_has_them) {
   const temp_folder folder;
-  folder.write("blobs/0123abcd",
-               raw_safetensors(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1));
+  folder.write("blobs/0123abcd", raw_safetensors(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1));
   std::filesystem::create_directories(folder.path() / "snapshots");
   std::filesystem::create_symlink("../blobs/0123abcd", folder.path() / "snapshots/one.safetensors");
   const auto file = folder.write("snapshots/model.safetensors.index.json", map_to("one.safetensors"));

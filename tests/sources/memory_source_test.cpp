@@ -50,8 +50,7 @@ TEST(model_from_memory, needs_no_larger_slabs_than_its_blocks) {
 
 TEST(model_from_memory, gives_pinned_blocks_by_their_address) {
   std::vector<std::byte> memory = random_bytes(5000);
-  const std::vector<memory_block> blocks = {{"a", std::span(memory).first(2000)},
-                                            {"b", std::span(memory).last(3000)}};
+  const std::vector<memory_block> blocks = {{"a", std::span(memory).first(2000)}, {"b", std::span(memory).last(3000)}};
   const model pinned = model_from_memory(blocks, {.pinned = true});
   EXPECT_EQ(pinned.source()->pinned_block(0), memory.data());
   EXPECT_EQ(pinned.source()->pinned_block(1), memory.data() + 2000);
@@ -108,14 +107,12 @@ TEST(model_from_memory, refuses_reads_that_make_no_sense) {
 
 TEST(model_from_memory, refuses_blocks_without_memory) {
   std::vector<std::byte> memory(10);
-  const auto refused = [](const std::vector<memory_block>& blocks,
-                          const std::vector<std::string>& fragments) {
+  const auto refused = [](const std::vector<memory_block>& blocks, const std::vector<std::string>& fragments) {
     expect_refusal([&] { static_cast<void>(model_from_memory(blocks)); }, errc::invalid_argument, fragments);
   };
   refused({{"good", memory}, {"null", {}}}, {"block 1", "'null'", "0 bytes"});
   refused({{"empty", std::span(memory).first(0)}}, {"block 0", "'empty'", "0 bytes"});
-  refused({{"null with size", std::span(static_cast<std::byte*>(nullptr), 5)}},
-          {"'null with size'", "5 bytes", "0x0"});
+  refused({{"null with size", std::span(static_cast<std::byte*>(nullptr), 5)}}, {"'null with size'", "5 bytes", "0x0"});
 }
 
 TEST(model_from_memory, may_be_empty) {

@@ -24,9 +24,7 @@ class no_source final : public sources::source {
   }
 };
 
-model made(std::vector<block_info> blocks) {
-  return {std::move(blocks), std::make_shared<no_source>()};
-}
+model made(std::vector<block_info> blocks) { return {std::move(blocks), std::make_shared<no_source>()}; }
 
 void expect_refused(const std::vector<block_info>& blocks, const std::vector<std::string>& fragments) {
   expect_refusal([&] { static_cast<void>(made(blocks)); }, errc::invalid_argument, fragments);
@@ -39,8 +37,8 @@ block_info with_tensor(std::uint64_t offset, std::uint64_t size) {
 }
 
 TEST(model, adds_up_its_blocks) {
-  const model three = made(
-      {{.name = "a", .size_bytes = 1}, {.name = "b", .size_bytes = 20}, {.name = "c", .size_bytes = 300}});
+  const model three =
+      made({{.name = "a", .size_bytes = 1}, {.name = "b", .size_bytes = 20}, {.name = "c", .size_bytes = 300}});
   EXPECT_EQ(three.size_bytes(), 321u);
   EXPECT_EQ(three.blocks()[2].name, "c");
   EXPECT_NE(three.source(), nullptr);
@@ -53,18 +51,16 @@ TEST(model, may_be_empty) {
 }
 
 TEST(model, refuses_blocks_without_a_source) {
-  expect_refusal([] { static_cast<void>(model({{.name = "a", .size_bytes = 1}}, nullptr)); },
-                 errc::invalid_argument, {"1 blocks", "source"});
+  expect_refusal([] { static_cast<void>(model({{.name = "a", .size_bytes = 1}}, nullptr)); }, errc::invalid_argument,
+                 {"1 blocks", "source"});
 }
 
 TEST(model, refuses_blocks_without_bytes) {
-  expect_refused({{.name = "a", .size_bytes = 1}, {.name = "none", .size_bytes = 0}},
-                 {"block 1", "'none'", "0 bytes"});
+  expect_refused({{.name = "a", .size_bytes = 1}, {.name = "none", .size_bytes = 0}}, {"block 1", "'none'", "0 bytes"});
 }
 
 TEST(model, refuses_more_bytes_than_a_number_holds) {
-  expect_refused({{.name = "a", .size_bytes = UINT64_MAX}, {.name = "b", .size_bytes = 1}},
-                 {"block 1", "'b'", "2^64"});
+  expect_refused({{.name = "a", .size_bytes = UINT64_MAX}, {.name = "b", .size_bytes = 1}}, {"block 1", "'b'", "2^64"});
 }
 
 TEST(model, refuses_tensors_outside_of_their_block) {

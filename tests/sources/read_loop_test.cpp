@@ -136,8 +136,7 @@ TEST(read_loops, read_right_whatever_the_system_does) {
   const slab to(64 << 10);
   for (int round = 0; round < 1000; ++round) {
     std::vector<long> answers(random() % 20);
-    for (long& answer : answers)
-      answer = random() % 3 == 0 ? -EINTR : static_cast<long>(4096 + random() % 20'000);
+    for (long& answer : answers) answer = random() % 3 == 0 ? -EINTR : static_cast<long>(4096 + random() % 20'000);
     const std::uint64_t page = 4096 * (random() % 8);
     const std::uint64_t needed = 1 + random() % (32 << 10);
     scripted_file file(page + needed + random() % 5000, answers);

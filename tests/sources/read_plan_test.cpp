@@ -122,8 +122,7 @@ std::vector<placement> read_by(const read_plan& plan, std::uint64_t chunk_bytes)
     for (const piece& part : plan.pieces(chunk)) {
       EXPECT_GE(window + part.slab_offset_bytes, chunk.file_begin_bytes);
       EXPECT_LE(window + part.slab_offset_bytes + part.size_bytes, chunk.file_end_bytes);
-      parts.push_back(
-          at(window + part.slab_offset_bytes, part.block_offset_bytes, part.size_bytes, chunk.shard));
+      parts.push_back(at(window + part.slab_offset_bytes, part.block_offset_bytes, part.size_bytes, chunk.shard));
     }
   }
   return parts;

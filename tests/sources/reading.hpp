@@ -42,8 +42,7 @@ inline void copy_pieces(const sources::piece_list& pieces, std::span<const std::
     ASSERT_GT(part.size_bytes, 0u);
     ASSERT_LE(part.slab_offset_bytes + part.size_bytes, from.size());
     ASSERT_LE(part.block_offset_bytes + part.size_bytes, block.size());
-    std::memcpy(block.data() + part.block_offset_bytes, from.data() + part.slab_offset_bytes,
-                part.size_bytes);
+    std::memcpy(block.data() + part.block_offset_bytes, from.data() + part.slab_offset_bytes, part.size_bytes);
   }
 }
 
@@ -57,8 +56,8 @@ inline std::vector<std::byte> read_block(const model& of, block_index block) {
   for (std::uint32_t chunk = 0; chunk < from.chunk_count(block); ++chunk) {
     sources::piece_list pieces;
     const sources::status done = from.read_chunk(block, chunk, staging.bytes(), pieces);
-    EXPECT_TRUE(done.has_value()) << "block " << block << " chunk " << chunk << ": "
-                                  << to_string(done.why().code) << ", errno " << done.why().native_code;
+    EXPECT_TRUE(done.has_value()) << "block " << block << " chunk " << chunk << ": " << to_string(done.why().code)
+                                  << ", errno " << done.why().native_code;
     copy_pieces(pieces, staging.bytes(), bytes);
   }
   return bytes;

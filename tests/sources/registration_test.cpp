@@ -63,12 +63,10 @@ TEST(registration, refuses_huge_claims_quickly) {
 TEST(registration, limits_the_plan_for_a_sparse_file) {
   const temp_folder folder;
   const std::string size = std::to_string(std::uint64_t{1} << 40);
-  const std::string json =
-      R"({"w":{"dtype":"U8","shape":[)"s + size + R"(],"data_offsets":[0,)" + size + "]}}";
+  const std::string json = R"({"w":{"dtype":"U8","shape":[)"s + size + R"(],"data_offsets":[0,)" + size + "]}}";
   const auto file = folder.write("sparse.safetensors", raw_safetensors(json));
   std::filesystem::resize_file(file, 8 + json.size() + (std::uint64_t{1} << 40));
-  expect_refusal([&] { static_cast<void>(open(file, {.chunk_bytes = 4096})); }, errc::limit,
-                 {"chunk_bytes", "4096"});
+  expect_refusal([&] { static_cast<void>(open(file, {.chunk_bytes = 4096})); }, errc::limit, {"chunk_bytes", "4096"});
   const model read = open(file);
   EXPECT_EQ(read.size_bytes(), std::uint64_t{1} << 40);
   const slab staging(read.source()->max_chunk_bytes());
@@ -169,8 +167,8 @@ TEST(registration, knows_the_sizes_of_all_types) {
   const temp_folder folder;
   for (const auto& [dtype, bit_count] : bits) {
     EXPECT_EQ(sources::dtype_bits(dtype), bit_count);
-    const std::string json = R"({"w":{"dtype":")"s + dtype + R"(","shape":[2,4],"data_offsets":[0,)" +
-                             std::to_string(bit_count) + "]}}";
+    const std::string json =
+        R"({"w":{"dtype":")"s + dtype + R"(","shape":[2,4],"data_offsets":[0,)" + std::to_string(bit_count) + "]}}";
     EXPECT_EQ(open(folder.write("w.safetensors", raw_safetensors(json, bit_count))).size_bytes(), bit_count);
   }
 }

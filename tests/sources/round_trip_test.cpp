@@ -24,8 +24,7 @@ struct expected_block {
 };
 
 /// The blocks of one pattern, by other means than the library's. Takes their tensors out of `left`.
-std::vector<expected_block> numbered_blocks(const std::string& stem,
-                                            std::vector<examples::tensor_to_write>& left) {
+std::vector<expected_block> numbered_blocks(const std::string& stem, std::vector<examples::tensor_to_write>& left) {
   std::map<unsigned long, expected_block> blocks;
   std::vector<examples::tensor_to_write> others;
   for (const examples::tensor_to_write& tensor : left) {
@@ -121,8 +120,7 @@ TEST(round_trip, gives_back_what_was_written) {
 }
 
 /// Reads random chunks, and compares what they cover. Returns the number of wrong ones.
-std::size_t read_at_random(const model& read, const std::vector<std::vector<std::byte>>& expected,
-                           std::uint64_t seed) {
+std::size_t read_at_random(const model& read, const std::vector<std::vector<std::byte>>& expected, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   const slab staging(read.source()->max_chunk_bytes());
   std::size_t wrong = 0;
@@ -147,11 +145,11 @@ TEST(round_trip, works_from_several_threads_at_once) {
   std::vector<examples::tensor_to_write> tensors;
   for (int i = 0; i < 40; ++i)
     tensors.push_back({"b." + std::to_string(i % 4) + "." + std::to_string(i), "U8", {70'001}});
-  const auto written = examples::write_sharded_safetensors(folder.path(), tensors, fill_tensor,
-                                                           {.max_shard_bytes = 1'000'000});
+  const auto written =
+      examples::write_sharded_safetensors(folder.path(), tensors, fill_tensor, {.max_shard_bytes = 1'000'000});
   for (const file_io io : {file_io::direct, file_io::buffered, file_io::mapped}) {
-    const model read = model_from_safetensors(
-        written.entry, {.block_patterns = {"b.{}."}, .io = io, .chunk_bytes = 64u << 10});
+    const model read =
+        model_from_safetensors(written.entry, {.block_patterns = {"b.{}."}, .io = io, .chunk_bytes = 64u << 10});
     std::vector<std::vector<std::byte>> expected;
     for (const block_info& block : read.blocks()) expected.push_back(expected_bytes(block));
     ASSERT_EQ(expected.size(), 4u);

@@ -31,8 +31,7 @@ std::string content(const std::filesystem::path& file) {
 
 std::vector<std::string> names_in(const std::filesystem::path& folder) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    names.push_back(entry.path().filename());
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.push_back(entry.path().filename());
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -44,8 +43,8 @@ TEST(safetensors_writer, writes_the_format) {
   write_safetensors(folder.path() / "m.safetensors", tensors, fill_tensor,
                     {.buffer_bytes = 5, .metadata = {{"format", "pt"}}});
   const std::string bytes = content(folder.path() / "m.safetensors");
-  const auto length = static_cast<std::size_t>(static_cast<unsigned char>(bytes[0]) +
-                                               256 * static_cast<unsigned char>(bytes[1]));
+  const auto length =
+      static_cast<std::size_t>(static_cast<unsigned char>(bytes[0]) + 256 * static_cast<unsigned char>(bytes[1]));
   EXPECT_EQ(bytes.substr(2, 6), std::string(6, '\0'));
   EXPECT_EQ(length % 8, 0u);
   ASSERT_EQ(bytes.size(), 8 + length + 16);
@@ -63,8 +62,7 @@ TEST(safetensors_writer, splits_into_shards_with_an_index) {
   const temp_folder folder;
   const std::vector<tensor_to_write> tensors = {
       {"a", "U8", {10}}, {"b", "U8", {10}}, {"c", "U8", {25}}, {"d", "U8", {1}}};
-  const auto written =
-      write_sharded_safetensors(folder.path(), tensors, fill_tensor, {.max_shard_bytes = 20});
+  const auto written = write_sharded_safetensors(folder.path(), tensors, fill_tensor, {.max_shard_bytes = 20});
   EXPECT_THAT(names_in(folder.path()),
               testing::ElementsAre("model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
                                    "model-00003-of-00003.safetensors", "model.safetensors.index.json"));
@@ -79,8 +77,7 @@ TEST(safetensors_writer, splits_into_shards_with_an_index) {
 TEST(safetensors_writer, needs_no_index_for_one_file) {
   const temp_folder folder;
   const std::vector<tensor_to_write> tensors = {{"a", "U8", {10}}};
-  EXPECT_EQ(write_sharded_safetensors(folder.path(), tensors, fill_tensor).entry,
-            folder.path() / "model.safetensors");
+  EXPECT_EQ(write_sharded_safetensors(folder.path(), tensors, fill_tensor).entry, folder.path() / "model.safetensors");
   EXPECT_EQ(write_sharded_safetensors(folder.path(), {}, fill_tensor, {.stem = "none"}).shards.size(), 1u);
   EXPECT_THAT(names_in(folder.path()), testing::ElementsAre("model.safetensors", "none.safetensors"));
 }

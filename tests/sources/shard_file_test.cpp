@@ -46,8 +46,7 @@ TEST_P(shard_file_modes, read_any_range) {
   const std::string bytes = content();
   const shard_file file = opened(folder.write("f", bytes), GetParam());
   const slab to(slab_bytes);
-  const std::vector<std::uint64_t> edges = {0,      1,      4095,   4096,   4097,
-                                            12'288, 49'151, 49'152, 49'999, file_bytes};
+  const std::vector<std::uint64_t> edges = {0, 1, 4095, 4096, 4097, 12'288, 49'151, 49'152, 49'999, file_bytes};
   for (const std::uint64_t begin : edges) {
     for (const std::uint64_t end : edges) {
       if (end <= begin) continue;
@@ -92,8 +91,7 @@ std::string mode_name(const testing::TestParamInfo<file_io>& each) {
 }
 
 INSTANTIATE_TEST_SUITE_P(all, shard_file_modes,
-                         testing::Values(file_io::automatic, file_io::direct, file_io::buffered,
-                                         file_io::mapped),
+                         testing::Values(file_io::automatic, file_io::direct, file_io::buffered, file_io::mapped),
                          mode_name);
 
 TEST(shard_file, settles_on_a_mode) {
@@ -106,8 +104,7 @@ TEST(shard_file, settles_on_a_mode) {
 }
 
 TEST(shard_file, falls_back_where_direct_reads_are_refused) {
-  const std::filesystem::path refuses =
-      "/proc/self/status";  // a regular file of a file system without O_DIRECT
+  const std::filesystem::path refuses = "/proc/self/status";  // a regular file of a file system without O_DIRECT
   EXPECT_EQ(opened(refuses, file_io::automatic).mode(), file_io::buffered);
   const std::optional<error> refused = caught([&] { opened(refuses, file_io::direct); });
   ASSERT_TRUE(refused);

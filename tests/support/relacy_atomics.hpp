@@ -60,12 +60,17 @@ struct relacy_atomics {
     static rl::debug_info here() { return rl::debug_info("", "", 0); }
     static rl::memory_order map(std::memory_order o) {
       switch (o) {
-        case std::memory_order::relaxed: return rl::mo_relaxed;
+        case std::memory_order::relaxed:
+          return rl::mo_relaxed;
         case std::memory_order::consume:
-        case std::memory_order::acquire: return rl::mo_acquire;
-        case std::memory_order::release: return rl::mo_release;
-        case std::memory_order::acq_rel: return rl::mo_acq_rel;
-        case std::memory_order::seq_cst: break;
+        case std::memory_order::acquire:
+          return rl::mo_acquire;
+        case std::memory_order::release:
+          return rl::mo_release;
+        case std::memory_order::acq_rel:
+          return rl::mo_acq_rel;
+        case std::memory_order::seq_cst:
+          break;
       }
       return rl::mo_seq_cst;
     }

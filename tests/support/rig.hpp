@@ -50,7 +50,8 @@ class rig {
  public:
   static constexpr std::uint64_t page_bytes = 4096;
 
-  explicit rig(scheduler_options options, const std::string& spec = "emulated:vram=64MiB") : device_(open_device(spec)) {
+  explicit rig(scheduler_options options, const std::string& spec = "emulated:vram=64MiB")
+      : device_(open_device(spec)) {
     if (options.page_bytes == 0) options.page_bytes = page_bytes;
     if (options.load_deadline == std::chrono::seconds(30)) options.load_deadline = std::chrono::seconds(20);
     options.log = [this](log_level, std::string_view text) {
@@ -90,9 +91,12 @@ class rig {
     const auto* data = static_cast<const std::byte*>(held.device_ptr());
     const std::vector<std::byte>* expected = &r.bytes->block(held.block());
     const emulated::access touched{data, held.size_bytes(), false};
-    emulated::launch(stream, [this, data, expected] {
-      if (std::memcmp(data, expected->data(), expected->size()) != 0) wrong_.fetch_add(1, core::order::relaxed);
-    }, {&touched, 1});
+    emulated::launch(stream,
+                     [this, data, expected] {
+                       if (std::memcmp(data, expected->data(), expected->size()) != 0)
+                         wrong_.fetch_add(1, core::order::relaxed);
+                     },
+                     {&touched, 1});
   }
 
   /// Uses and checks blocks in a pass; returns when the device is done.

@@ -23,8 +23,7 @@ class aligned_memory {
 
   /// `allocate(void**, size_bytes)` and `release(void*)` are the allocator's calls.
   template <class Allocate, class Release>
-  cudaError_t allocate(std::uint64_t size_bytes, Allocate allocate, Release release,
-                       std::byte*& memory) noexcept {
+  cudaError_t allocate(std::uint64_t size_bytes, Allocate allocate, Release release, std::byte*& memory) noexcept {
     if (size_bytes == 0) return cudaErrorInvalidValue;
     void* base = nullptr;
     cudaError_t result = allocate(&base, size_bytes);

@@ -12,8 +12,8 @@ template <class Function>
 bool find(const cuda_api& api, const char* name, Function& function) noexcept {
   void* found = nullptr;
   cudaDriverEntryPointQueryResult why = cudaDriverEntryPointSymbolNotFound;
-  const cudaError_t result = call_quietly(api, api.get_driver_entry_point, name, &found,
-                                          driver_interface_version, cudaEnableLegacyStream, &why);
+  const cudaError_t result = call_quietly(api, api.get_driver_entry_point, name, &found, driver_interface_version,
+                                          cudaEnableLegacyStream, &why);
   if (result != cudaSuccess || why != cudaDriverEntryPointSuccess) return false;
   function = reinterpret_cast<Function>(found);
   return function != nullptr;
@@ -51,10 +51,8 @@ cuda_api runtime_api() noexcept {
 
 const char* load_driver_api(const cuda_api& api, driver_api& driver) noexcept {
   if (!find(api, "cuDeviceGet", driver.device_get)) return "cuDeviceGet";
-  if (!find(api, "cuDevicePrimaryCtxRetain", driver.primary_context_retain))
-    return "cuDevicePrimaryCtxRetain";
-  if (!find(api, "cuDevicePrimaryCtxRelease", driver.primary_context_release))
-    return "cuDevicePrimaryCtxRelease";
+  if (!find(api, "cuDevicePrimaryCtxRetain", driver.primary_context_retain)) return "cuDevicePrimaryCtxRetain";
+  if (!find(api, "cuDevicePrimaryCtxRelease", driver.primary_context_release)) return "cuDevicePrimaryCtxRelease";
   if (!find(api, "cuCtxGetCurrent", driver.context_get_current)) return "cuCtxGetCurrent";
   if (!find(api, "cuCtxPushCurrent", driver.context_push)) return "cuCtxPushCurrent";
   if (!find(api, "cuCtxPopCurrent", driver.context_pop)) return "cuCtxPopCurrent";

@@ -12,8 +12,7 @@
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 
-static_assert(CUDART_VERSION >= 12080,
-              "Pinrail's CUDA backend needs the CUDA Toolkit 12.8 (cudaStreamGetDevice)");
+static_assert(CUDART_VERSION >= 12080, "Pinrail's CUDA backend needs the CUDA Toolkit 12.8 (cudaStreamGetDevice)");
 
 namespace pinrail::devices {
 
@@ -68,8 +67,6 @@ struct driver_api {
 [[nodiscard]] const char* load_driver_api(const cuda_api& api, driver_api& driver) noexcept;
 
 /// Since CUDA 10.1 both interfaces number their errors alike, so one type serves for both.
-[[nodiscard]] inline cudaError_t from_driver(CUresult result) noexcept {
-  return static_cast<cudaError_t>(result);
-}
+[[nodiscard]] inline cudaError_t from_driver(CUresult result) noexcept { return static_cast<cudaError_t>(result); }
 
 }  // namespace pinrail::devices

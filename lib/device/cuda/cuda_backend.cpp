@@ -11,12 +11,8 @@
 namespace pinrail::devices {
 namespace {
 
-cudaStream_t native(stream_handle stream) noexcept {
-  return static_cast<cudaStream_t>(stream.native);
-}
-cudaEvent_t native(event_handle event) noexcept {
-  return static_cast<cudaEvent_t>(event.native);
-}
+cudaStream_t native(stream_handle stream) noexcept { return static_cast<cudaStream_t>(stream.native); }
+cudaEvent_t native(event_handle event) noexcept { return static_cast<cudaEvent_t>(event.native); }
 
 cudaMemcpyKind native(direction way) noexcept {
   switch (way) {
@@ -42,9 +38,7 @@ bool blames_the_handle(cudaError_t code) noexcept {
 cuda_backend::cuda_backend(const cuda_api& api, const driver_api& driver, identity who)
     : api_(api), driver_(driver), who_(std::move(who)) {}
 
-cuda_backend::~cuda_backend() {
-  static_cast<void>(driver_.primary_context_release(who_.device));
-}
+cuda_backend::~cuda_backend() { static_cast<void>(driver_.primary_context_release(who_.device)); }
 
 // ---- calling CUDA ---------------------------------------------------------------------------------------
 
@@ -85,14 +79,11 @@ status cuda_backend::finish(cudaError_t code) noexcept {
 
 // ---- the device -----------------------------------------------------------------------------------------
 
-std::string cuda_backend::name() const {
-  return fmt::format("{} (cuda:{})", who_.name, who_.ordinal);
-}
+std::string cuda_backend::name() const { return fmt::format("{} (cuda:{})", who_.name, who_.ordinal); }
 
 std::uint64_t cuda_backend::now_ns() const noexcept {
   const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(since_start).count());
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(since_start).count());
 }
 
 // ---- memory ---------------------------------------------------------------------------------------------
@@ -122,9 +113,7 @@ result<std::byte*> cuda_backend::allocate_pinned(std::uint64_t size_bytes) noexc
   std::byte* memory = nullptr;
   const cudaError_t code = memory_.allocate(
       size_bytes,
-      [&](void** base, std::uint64_t bytes) {
-        return call(api_.host_alloc, base, bytes, cudaHostAllocPortable);
-      },
+      [&](void** base, std::uint64_t bytes) { return call(api_.host_alloc, base, bytes, cudaHostAllocPortable); },
       [&](void* base) { static_cast<void>(call(api_.host_free, base)); }, memory);
   if (code == cudaSuccess) return memory;
   failure why = refused(size_bytes, code);
@@ -160,8 +149,7 @@ result<stream_handle> cuda_backend::wrap_stream(void* handle) noexcept {
   const auto stream = static_cast<cudaStream_t>(handle);
   if (stream == nullptr || stream == cudaStreamLegacy) return stream_handle{cudaStreamLegacy};
   if (stream == cudaStreamPerThread) {
-    return failure{.code = errc::not_supported,
-                   .native_code = static_cast<std::int32_t>(cudaErrorNotSupported)};
+    return failure{.code = errc::not_supported, .native_code = static_cast<std::int32_t>(cudaErrorNotSupported)};
   }
   int ordinal = -1;
   const cudaError_t code = call(api_.stream_get_device, stream, &ordinal);
@@ -170,8 +158,7 @@ result<stream_handle> cuda_backend::wrap_stream(void* handle) noexcept {
   }
   if (code != cudaSuccess) return failed(code);
   if (ordinal != who_.ordinal) {
-    return failure{.code = errc::invalid_argument,
-                   .native_code = static_cast<std::int32_t>(cudaErrorInvalidDevice)};
+    return failure{.code = errc::invalid_argument, .native_code = static_cast<std::int32_t>(cudaErrorInvalidDevice)};
   }
   return stream_handle{stream};
 }

@@ -21,19 +21,16 @@ constexpr const char* driver_library = "libcuda.so.1";
 }
 
 /// 12040 -> "12.4"
-std::string version_text(int version) {
-  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
-}
+std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
 std::string too_old_text(const cuda_api& api) {
   int driver = 0;
   int runtime = 0;
   static_cast<void>(call_quietly(api, api.driver_get_version, &driver));
   static_cast<void>(call_quietly(api, api.runtime_get_version, &runtime));
-  const std::string newest =
-      driver == 0 ? "does not tell its version" : "goes up to CUDA " + version_text(driver);
-  return fmt::format("the NVIDIA driver is too old: it {}, and Pinrail was built with the CUDA {} runtime",
-                     newest, version_text(runtime));
+  const std::string newest = driver == 0 ? "does not tell its version" : "goes up to CUDA " + version_text(driver);
+  return fmt::format("the NVIDIA driver is too old: it {}, and Pinrail was built with the CUDA {} runtime", newest,
+                     version_text(runtime));
 }
 
 std::string visible_devices_text(const driver_probe& probe) {
@@ -42,8 +39,7 @@ std::string visible_devices_text(const driver_probe& probe) {
 }
 
 std::string cuda_text(const cuda_api& api, cudaError_t code) {
-  return fmt::format("{} ({}, error {})", api.get_error_string(code), api.get_error_name(code),
-                     static_cast<int>(code));
+  return fmt::format("{} ({}, error {})", api.get_error_string(code), api.get_error_name(code), static_cast<int>(code));
 }
 
 /// Why cudaGetDeviceCount failed.
@@ -71,10 +67,9 @@ void check_ordinal(const cuda_api& api, const driver_probe& probe, int ordinal) 
   if (code != cudaSuccess) refuse(ordinal, code, no_devices_text(api, probe, code));
   if (count == 0) refuse(ordinal, cudaErrorNoDevice, no_devices_text(api, probe, cudaErrorNoDevice));
   if (ordinal >= 0 && ordinal < count) return;
-  refuse(
-      ordinal, cudaErrorInvalidDevice,
-      fmt::format("there {}, and ordinals start at 0; {}",
-                  count == 1 ? "is 1 GPU" : fmt::format("are {} GPUs", count), visible_devices_text(probe)));
+  refuse(ordinal, cudaErrorInvalidDevice,
+         fmt::format("there {}, and ordinals start at 0; {}",
+                     count == 1 ? "is 1 GPU" : fmt::format("are {} GPUs", count), visible_devices_text(probe)));
 }
 
 driver_api load_driver(const cuda_api& api, int ordinal) {
@@ -89,8 +84,7 @@ cuda_backend::identity identify(const cuda_api& api, const driver_api& driver, i
   cudaDeviceProp properties{};
   cudaError_t code = call_quietly(api, api.get_device_properties, &properties, ordinal);
   if (code != cudaSuccess) refuse(ordinal, code, cuda_text(api, code));
-  cuda_backend::identity who{
-      .ordinal = ordinal, .name = properties.name, .memory_bytes = properties.totalGlobalMem};
+  cuda_backend::identity who{.ordinal = ordinal, .name = properties.name, .memory_bytes = properties.totalGlobalMem};
   code = from_driver(driver.device_get(&who.device, ordinal));
   // The first to retain creates the context: this is where a GPU that is full, or in exclusive mode and
   // taken, refuses.
@@ -119,17 +113,13 @@ std::unique_ptr<backend> open_cuda(const cuda_api& api, const driver_probe& prob
   return std::make_unique<cuda_backend>(api, driver, identify(api, driver, ordinal));
 }
 
-std::unique_ptr<backend> open_cuda(int ordinal) {
-  return open_cuda(runtime_api(), probe_driver(), ordinal);
-}
+std::unique_ptr<backend> open_cuda(int ordinal) { return open_cuda(runtime_api(), probe_driver(), ordinal); }
 
 int cuda_device_count(const cuda_api& api) noexcept {
   int count = 0;
   return call_quietly(api, api.get_device_count, &count) == cudaSuccess ? count : 0;
 }
 
-int cuda_device_count() noexcept {
-  return cuda_device_count(runtime_api());
-}
+int cuda_device_count() noexcept { return cuda_device_count(runtime_api()); }
 
 }  // namespace pinrail::devices

@@ -16,9 +16,7 @@ namespace {
 constexpr failure bad_call{.code = errc::device_error};
 constexpr failure no_memory{.code = errc::out_of_memory};
 
-stream_thread& as_stream(stream_handle handle) noexcept {
-  return *static_cast<stream_thread*>(handle.native);
-}
+stream_thread& as_stream(stream_handle handle) noexcept { return *static_cast<stream_thread*>(handle.native); }
 
 emulated::call call_of(direction way) noexcept {
   switch (way) {
@@ -53,13 +51,9 @@ emulated_backend::emulated_backend(const host_device_options& options)
 
 emulated_backend::~emulated_backend() = default;
 
-std::string emulated_backend::name() const {
-  return fmt::format("emulated, {}", format_bytes(options_.vram_bytes));
-}
+std::string emulated_backend::name() const { return fmt::format("emulated, {}", format_bytes(options_.vram_bytes)); }
 
-std::uint64_t emulated_backend::now_ns() const noexcept {
-  return steady_now_ns();
-}
+std::uint64_t emulated_backend::now_ns() const noexcept { return steady_now_ns(); }
 
 std::optional<failure> emulated_backend::refuse(emulated::call which) noexcept {
   std::optional<failure> why = faults_.enter(which);
@@ -149,9 +143,7 @@ void emulated_backend::destroy_stream(stream_handle stream) noexcept {
   lock.unlock();
 }
 
-result<stream_handle> emulated_backend::wrap_stream(void*) noexcept {
-  return failure{.code = errc::not_supported};
-}
+result<stream_handle> emulated_backend::wrap_stream(void*) noexcept { return failure{.code = errc::not_supported}; }
 
 status emulated_backend::synchronize_stream(stream_handle stream) noexcept {
   if (const auto why = refuse(emulated::call::synchronize_stream)) return *why;
@@ -299,9 +291,9 @@ void emulated_backend::launch(stream_handle stream, std::function<void()> kernel
   }
   for (const emulated::access& a : accesses) {
     if (is_device_memory(a.data, a.size_bytes)) continue;
-    throw error(errc::invalid_argument,
-                fmt::format("emulated::launch: {} bytes at {} are not within the device's memory",
-                            a.size_bytes, a.data));
+    throw error(
+        errc::invalid_argument,
+        fmt::format("emulated::launch: {} bytes at {} are not within the device's memory", a.size_bytes, a.data));
   }
   stream_thread& s = as_stream(stream);
   const std::lock_guard order(s.enqueue_mutex());

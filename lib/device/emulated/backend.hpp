@@ -69,8 +69,7 @@ class emulated_backend : public backend {
 
   /// To be called before the event that covers the kernels is recorded. A null stream means an access by the
   /// host itself: refilling a pinned slab, say.
-  void note_access(stream_handle stream, const void* data, std::uint64_t size_bytes,
-                   access way) noexcept override;
+  void note_access(stream_handle stream, const void* data, std::uint64_t size_bytes, access way) noexcept override;
   void note_discard(stream_handle stream, void* data, std::uint64_t size_bytes) noexcept override;
 
   // ---- what only an emulated device has; see pinrail/emulated.hpp -----------------------------------------

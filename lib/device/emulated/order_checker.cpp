@@ -10,9 +10,7 @@
 namespace pinrail::devices {
 namespace {
 
-shadow_map::address address_of(const void* data) noexcept {
-  return reinterpret_cast<shadow_map::address>(data);
-}
+shadow_map::address address_of(const void* data) noexcept { return reinterpret_cast<shadow_map::address>(data); }
 
 bool is_copy(toucher what) noexcept {
   return what == toucher::copy_to_device || what == toucher::copy_to_host || what == toucher::copy_within;
@@ -40,16 +38,14 @@ std::string name(const touch& who) {
   return "host access";
 }
 
-std::string_view verb(access way) noexcept {
-  return way == access::write ? "writes" : "reads";
-}
+std::string_view verb(access way) noexcept { return way == access::write ? "writes" : "reads"; }
 
 /// A read or a write that is not known to be over; null if there is none that `way` conflicts with.
 const touch* find_unordered(const shadow& last, access way, const vector_clock& known) noexcept {
   if (!known.covers(last.write.when)) return &last.write;
   if (way == access::read) return nullptr;
-  const auto found = std::find_if(last.reads.begin(), last.reads.end(),
-                                  [&](const touch& read) { return !known.covers(read.when); });
+  const auto found =
+      std::find_if(last.reads.begin(), last.reads.end(), [&](const touch& read) { return !known.covers(read.when); });
   return found == last.reads.end() ? nullptr : &*found;
 }
 
@@ -141,8 +137,8 @@ void order_checker::remove_memory(const void* start) noexcept {
   });
 }
 
-void order_checker::touch_by_stream(std::uint32_t stream, toucher what, const void* data,
-                                    std::uint64_t size_bytes, access way) noexcept {
+void order_checker::touch_by_stream(std::uint32_t stream, toucher what, const void* data, std::uint64_t size_bytes,
+                                    access way) noexcept {
   guarded([&] {
     const vector_clock& known = inherit(stream);
     const address begin = address_of(data);
@@ -162,8 +158,8 @@ void order_checker::apply(const request& asked, const vector_clock& known) {
   const auto* const home = region_of(asked.begin);
   if (home == nullptr || asked.end > home->first + home->second.size_bytes) {
     if (is_copy(asked.who.what) || asked.who.what == toucher::host) return;
-    return report(fmt::format("{} {} {} bytes at {:#x}, which are not within the device's memory",
-                              name(asked.who), verb(asked.way), asked.end - asked.begin, asked.begin));
+    return report(fmt::format("{} {} {} bytes at {:#x}, which are not within the device's memory", name(asked.who),
+                              verb(asked.way), asked.end - asked.begin, asked.begin));
   }
   std::vector<shadow_map::piece> pieces = shadows_.pieces(asked.begin, asked.end);
   bool reported = false;
@@ -192,12 +188,11 @@ void order_checker::bound_memory() {
 
 // ---- findings ---------------------------------------------------------------------------------------------
 
-bool order_checker::report_conflict(const request& asked, const vector_clock& known,
-                                    const shadow_map::piece& at) {
+bool order_checker::report_conflict(const request& asked, const vector_clock& known, const shadow_map::piece& at) {
   if (const touch* const other = find_unordered(at.last, asked.way, known)) {
     const access other_way = other == &at.last.write ? access::write : access::read;
-    report(fmt::format("{}, but nothing orders it after the {} that {} them",
-                       describe(asked, at.begin, at.end), name(*other), verb(other_way)));
+    report(fmt::format("{}, but nothing orders it after the {} that {} them", describe(asked, at.begin, at.end),
+                       name(*other), verb(other_way)));
     return true;
   }
   if (asked.way == access::read && at.last.discarded) {
@@ -211,10 +206,8 @@ bool order_checker::report_conflict(const request& asked, const vector_clock& kn
 
 std::string order_checker::describe(const request& asked, address begin, address end) const {
   const auto& [start, home] = *region_of(begin);
-  const std::string where =
-      home.kind == memory::device ? "device" : fmt::format("pinned block {}", home.number);
-  return fmt::format("{} {} {} bytes [{}, {})", name(asked.who), verb(asked.way), where, begin - start,
-                     end - start);
+  const std::string where = home.kind == memory::device ? "device" : fmt::format("pinned block {}", home.number);
+  return fmt::format("{} {} {} bytes [{}, {})", name(asked.who), verb(asked.way), where, begin - start, end - start);
 }
 
 void order_checker::report(std::string sentence) {
@@ -242,8 +235,7 @@ std::vector<std::string> order_checker::violations() const {
   const std::lock_guard lock(mutex_);
   std::vector<std::string> all = found_;
   if (not_kept_ != 0) all.push_back(fmt::format("and {} more that were counted but not kept", not_kept_));
-  if (ran_out_of_memory_)
-    all.emplace_back("the order checker ran out of memory; its findings are incomplete");
+  if (ran_out_of_memory_) all.emplace_back("the order checker ran out of memory; its findings are incomplete");
   if (forgot_ranges_) {
     all.push_back(
         fmt::format("more than {} ranges of memory were in use at once, so the order checker forgot "

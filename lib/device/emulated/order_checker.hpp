@@ -93,8 +93,7 @@ class order_checker {
 
   [[nodiscard]] vector_clock& inherit(std::uint32_t stream);
   void apply(const request& asked, const vector_clock& known);
-  [[nodiscard]] bool report_conflict(const request& asked, const vector_clock& known,
-                                     const shadow_map::piece& at);
+  [[nodiscard]] bool report_conflict(const request& asked, const vector_clock& known, const shadow_map::piece& at);
   void report(std::string sentence);
   void bound_memory();
 

@@ -18,8 +18,7 @@ inline constexpr std::uint64_t longest_lag_ns = 10'000'000;
 
 [[nodiscard]] inline std::uint64_t steady_now_ns() noexcept {
   const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(since_start).count());
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(since_start).count());
 }
 
 [[nodiscard]] inline std::uint64_t limit_lag(std::uint64_t scheduled_ns, std::uint64_t now_ns) noexcept {

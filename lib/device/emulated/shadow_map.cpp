@@ -7,8 +7,8 @@ namespace pinrail::devices {
 void shadow::note_read(const touch& who, const vector_clock& known) {
   // What must come after this read then also comes after those that it comes after.
   std::erase_if(reads, [&](const touch& earlier) { return known.covers(earlier.when); });
-  const auto place = std::find_if(reads.begin(), reads.end(),
-                                  [&](const touch& other) { return other.when.stream > who.when.stream; });
+  const auto place =
+      std::find_if(reads.begin(), reads.end(), [&](const touch& other) { return other.when.stream > who.when.stream; });
   reads.insert(place, who);
 }
 
@@ -42,9 +42,7 @@ void shadow_map::assign(const std::vector<piece>& pieces) {
   for (const piece& p : pieces) shadows_.set({interval(p.begin, p.end), p.last});
 }
 
-void shadow_map::erase(address begin, address end) {
-  shadows_.erase(interval(begin, end));
-}
+void shadow_map::erase(address begin, address end) { shadows_.erase(interval(begin, end)); }
 
 void shadow_map::forget(const vector_clock& over) {
   map kept;

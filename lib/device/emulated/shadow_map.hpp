@@ -13,15 +13,7 @@
 namespace pinrail::devices {
 
 /// Who touches memory.
-enum class toucher : std::uint8_t {
-  copy_to_device,
-  copy_to_host,
-  copy_within,
-  kernel,
-  noted_use,
-  discard,
-  host
-};
+enum class toucher : std::uint8_t { copy_to_device, copy_to_host, copy_within, kernel, noted_use, discard, host };
 
 struct touch {
   stamp when;

@@ -14,8 +14,7 @@ void overwrite(std::byte* data, std::uint64_t size_bytes) noexcept {
   constexpr std::uint64_t line_bytes = 64;
   constexpr std::uint64_t stride_bytes = 4096;
   const std::uint64_t written_bytes = std::min(line_bytes, size_bytes);
-  for (std::uint64_t offset = 0; offset + written_bytes <= size_bytes && written_bytes != 0;
-       offset += stride_bytes) {
+  for (std::uint64_t offset = 0; offset + written_bytes <= size_bytes && written_bytes != 0; offset += stride_bytes) {
     std::memset(data + offset, static_cast<int>(poison_byte), written_bytes);
   }
   std::memset(data + size_bytes - written_bytes, static_cast<int>(poison_byte), written_bytes);

@@ -38,9 +38,7 @@ constexpr failure bad_call{.code = errc::device_error};
 simulated_backend::simulated_backend(const host_device_options& options)
     : options_(options), memory_(options.vram_bytes, device_memory::arena_kind::addresses) {}
 
-std::string simulated_backend::name() const {
-  return fmt::format("simulated, {}", format_bytes(options_.vram_bytes));
-}
+std::string simulated_backend::name() const { return fmt::format("simulated, {}", format_bytes(options_.vram_bytes)); }
 
 // ---- clock ------------------------------------------------------------------------------------------------
 
@@ -70,32 +68,24 @@ result<std::byte*> simulated_backend::allocate_arena(std::uint64_t size_bytes) n
   return memory_.allocate_arena(size_bytes);
 }
 
-void simulated_backend::free_arena(std::byte* arena) noexcept {
-  memory_.remove_arena(arena);
-}
+void simulated_backend::free_arena(std::byte* arena) noexcept { memory_.remove_arena(arena); }
 
 result<std::byte*> simulated_backend::allocate_pinned(std::uint64_t size_bytes) noexcept {
   return memory_.allocate_pinned(size_bytes);
 }
 
-void simulated_backend::free_pinned(std::byte* memory) noexcept {
-  memory_.remove_pinned(memory);
-}
+void simulated_backend::free_pinned(std::byte* memory) noexcept { memory_.remove_pinned(memory); }
 
 // ---- streams and events -----------------------------------------------------------------------------------
 
-result<stream_handle> simulated_backend::create_stream() noexcept {
-  return add<stream_handle>(streams_);
-}
+result<stream_handle> simulated_backend::create_stream() noexcept { return add<stream_handle>(streams_); }
 
 void simulated_backend::destroy_stream(stream_handle stream) noexcept {
   if (const simulated_stream* const s = find(streams_, stream.native)) move_clock(s->free_ns);
   streams_.erase(stream.native);
 }
 
-result<stream_handle> simulated_backend::wrap_stream(void*) noexcept {
-  return failure{.code = errc::not_supported};
-}
+result<stream_handle> simulated_backend::wrap_stream(void*) noexcept { return failure{.code = errc::not_supported}; }
 
 status simulated_backend::synchronize_stream(stream_handle stream) noexcept {
   const simulated_stream* const s = find(streams_, stream.native);
@@ -104,13 +94,9 @@ status simulated_backend::synchronize_stream(stream_handle stream) noexcept {
   return {};
 }
 
-result<event_handle> simulated_backend::create_event() noexcept {
-  return add<event_handle>(events_);
-}
+result<event_handle> simulated_backend::create_event() noexcept { return add<event_handle>(events_); }
 
-void simulated_backend::destroy_event(event_handle event) noexcept {
-  events_.erase(event.native);
-}
+void simulated_backend::destroy_event(event_handle event) noexcept { events_.erase(event.native); }
 
 status simulated_backend::record_event(event_handle event, stream_handle stream) noexcept {
   simulated_event* const e = find(events_, event.native);

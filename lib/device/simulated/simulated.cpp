@@ -8,8 +8,7 @@
 namespace pinrail::simulated {
 
 void launch(stream_ref stream, std::uint64_t duration_ns) {
-  if (stream.device() == nullptr)
-    throw error(errc::invalid_argument, "simulated::launch: the stream is empty");
+  if (stream.device() == nullptr) throw error(errc::invalid_argument, "simulated::launch: the stream is empty");
   auto* const simulated = dynamic_cast<devices::simulated_backend*>(&stream.device()->backend());
   if (simulated == nullptr) {
     throw error(errc::not_supported,

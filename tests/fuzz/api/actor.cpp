@@ -124,9 +124,7 @@ runtime actor::handle_of(tested_model& m, bool former) const {
   return former ? m.former : m.now;
 }
 
-live_pass* actor::pass_of(const call& c) {
-  return pick(passes_, c.a);
-}
+live_pass* actor::pass_of(const call& c) { return pick(passes_, c.a); }
 
 // ---- passes and uses ----------------------------------------------------------------------------------------------
 
