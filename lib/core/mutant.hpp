@@ -41,6 +41,7 @@ enum class mutant : std::uint8_t {
   finish_without_second_look,  ///< an operation's record is used although the ledger moved on
   record_freed_at_once,        ///< an operation's record is used again while the ledger names it
   rules_follow_any_epoch,      ///< a late helper sets an older state
+  reads_show_nothing,          ///< a read leaves it to others to let what it saw show elsewhere
   rules_lose_guards,           ///< guards that came meanwhile are overwritten
   // Budget, pages, readers
   admission_in_two_steps,  ///< checks, then takes

@@ -156,6 +156,7 @@ struct reads_agree : rl::test_suite<reads_agree<A>, 2> {
   }
 };
 PINRAIL_EXPLORE(reads_agree, preemptions(3), "what one read of the table has shown, later reads show too");
+PINRAIL_FINDS(reads_agree, reads_show_nothing);
 
 template <class A>
 struct guests_share_one_grant : rl::test_suite<guests_share_one_grant<A>, 2> {
