@@ -1,6 +1,7 @@
 // Pinrail: which model blocks live in GPU memory while several models share one GPU.
 #pragma once
 
+#include "pinrail/block_pin.hpp"
 #include "pinrail/device.hpp"
 #include "pinrail/error.hpp"
 #include "pinrail/forward_pass.hpp"

@@ -20,6 +20,8 @@
 //   (14) entry published (T, acq_rel)    ->  (15) read entry (T, acquire)
 //   (16) pages given (M, release)  ->  (17) pages taken (M, acquire): fences and owners of the pages are visible
 //   (18) ticket published (X, release)   ->  (19) ticket read (X, acquire): its event was recorded
+//   (20) pin (W, seq_cst), then read "halted" or "removing"; who sets one of these then looks at W (seq_cst): either
+//        the pinner sees the end or who ends sees the pin
 #pragma once
 
 #include <atomic>
@@ -53,7 +55,7 @@ inline constexpr memory_order seq_cst = std::memory_order_seq_cst;
 
 // Block word
 inline constexpr memory_order publish = release;     // (1), (8)
-inline constexpr memory_order pin = acq_rel;         // (2)
+inline constexpr memory_order pin = seq_cst;         // (2), (20)
 inline constexpr memory_order unpin = release;       // (3)
 inline constexpr memory_order claim = seq_cst;       // (4)
 inline constexpr memory_order look = seq_cst;        // (7)

@@ -152,20 +152,33 @@ result<void> make_ready(scheduler_state& s, core::block<core::native_atomics>& b
   }
 }
 
-/// Records the event that covers the use, then notes it in the block: in this order.
+/// Records the event that covers a use, then notes it in the block: in this order.
+result<ticket> record_last_use(scheduler_state& s, core::block<core::native_atomics>& block,
+                               std::uint32_t stream) noexcept {
+  const auto used = s.timeline().record(stream);
+  if (!used) return used;
+  const auto is_complete = [&s](ticket t) { return s.timeline().is_complete(t); };
+  if (!block.uses.note(*used, is_complete))
+    if (const auto joined = note_by_joining(s, block, *used); !joined) return joined.why();
+  return used;
+}
+
 result<void> record_use(scheduler_state& s, runtime_state& r, std::uint32_t position, pass_state& p,
                         bool dirty) noexcept {
   auto& block = r.at(position);
-  const auto used = s.timeline().record(p.stream);
+  const auto used = record_last_use(s, block, p.stream);
   if (!used) return used.why();
   if (r.pacing().samples()) p.samples.add(position, *used);
-  const auto is_complete = [&s](ticket t) { return s.timeline().is_complete(t); };
-  if (!block.uses.note(*used, is_complete))
-    if (const auto joined = note_by_joining(s, block, *used); !joined) return joined;
   if (!dirty) return {};
   const auto ready = make_ready(s, block, *used);
   if (ready) block.word.mark_dirty();
   return ready;
+}
+
+void note_access(scheduler_state& s, runtime_state& r, std::uint32_t position, std::uint32_t stream,
+                 devices::access how) noexcept {
+  s.backend().note_access(s.timeline().handle(stream), s.arena().address(r.at(position).run().first),
+                          r.size_bytes(position), how);
 }
 
 /// A list that was shown in a slot: a selector may still read it.
@@ -271,8 +284,7 @@ result<void> begin_use(runtime_state& r, pass_state& p, std::uint32_t position, 
 void end_use(runtime_state& r, pass_state& p, std::uint32_t position, bool dirty, std::uint64_t trace_id) noexcept {
   scheduler_state& s = r.owner();
   auto& block = r.at(position);
-  s.backend().note_access(s.timeline().handle(p.stream), s.arena().address(block.run().first), r.size_bytes(position),
-                          dirty ? devices::access::write : devices::access::read);
+  note_access(s, r, position, p.stream, dirty ? devices::access::write : devices::access::read);
   result<void> noted = record_use(s, r, position, p, dirty);
   if (!noted) {
     s.note_device_failure(noted.why(), "recording a use");
@@ -284,6 +296,7 @@ void end_use(runtime_state& r, pass_state& p, std::uint32_t position, bool dirty
   if (noted) {
     block.word.unpin();
   } else {
+    r.leave_pin();
     s.note_device_failure(noted.why(), "recording a use");
     s.keep_error(log_level::error, say("the end of a use of block {} of {} could not be recorded: {} (native code {}); "
                                        "the block stays where it is",
@@ -292,6 +305,21 @@ void end_use(runtime_state& r, pass_state& p, std::uint32_t position, bool dirty
   (void)follow_plan(s, r, p);
   p.activity.fetch_sub(1, order::release);
   s.progress().notify();
+}
+
+result<void> order_after_load(runtime_state& r, std::uint32_t position, std::uint32_t stream) noexcept {
+  const auto ordered = order_stream(r.owner(), r.at(position), stream);
+  if (!ordered) r.owner().note_device_failure(ordered.why(), "ordering a stream");
+  return ordered;
+}
+
+result<void> note_use(runtime_state& r, std::uint32_t position, std::uint32_t stream) noexcept {
+  scheduler_state& s = r.owner();
+  note_access(s, r, position, stream, devices::access::read);
+  const auto used = record_last_use(s, r.at(position), stream);
+  if (used) return {};
+  s.note_device_failure(used.why(), "recording a use");
+  return used.why();
 }
 
 void prefetch(runtime_state& r, pass_state& p, std::span<const block_index> positions) noexcept {

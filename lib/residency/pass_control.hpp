@@ -23,6 +23,10 @@ void close_pass(runtime_state& r, pass_state& p) noexcept;
 /// Records the last use, then unpins.
 void end_use(runtime_state& r, pass_state& p, std::uint32_t position, bool dirty, std::uint64_t trace_id) noexcept;
 
+/// The parts of a use that concern a stream, for who has pinned the block without a pass.
+[[nodiscard]] result<void> order_after_load(runtime_state& r, std::uint32_t position, std::uint32_t stream) noexcept;
+[[nodiscard]] result<void> note_use(runtime_state& r, std::uint32_t position, std::uint32_t stream) noexcept;
+
 /// Begins to load these, in this order, if there is room.
 void prefetch(runtime_state& r, pass_state& p, std::span<const block_index> positions) noexcept;
 

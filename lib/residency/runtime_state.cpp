@@ -44,4 +44,10 @@ std::uint64_t runtime_state::open_uses() const noexcept {
   return sum;
 }
 
+bool runtime_state::has_pins() const noexcept {
+  std::uint64_t pins = 0;
+  for (std::uint32_t p = 0; p < blocks_.size(); ++p) pins += blocks_.at(p).word.load().pins();
+  return pins > stuck_pins_.load(order::seq_cst);
+}
+
 }  // namespace pinrail::residency

@@ -77,6 +77,10 @@ class runtime_state {
   [[nodiscard]] const residency::pacing& pacing() const noexcept { return pacing_; }
   [[nodiscard]] std::uint64_t uses() const noexcept;
   [[nodiscard]] std::uint64_t open_uses() const noexcept;
+  /// Does anyone hold a block? Looks at all of them; pins that are stuck for good don't count.
+  [[nodiscard]] bool has_pins() const noexcept;
+  /// The end of a use that could not be recorded leaves its pin: the block stays where it is.
+  void leave_pin() noexcept { stuck_pins_.fetch_add(1, core::order::seq_cst); }
 
   // ---- states -----------------------------------------------------------------------------------------------
   core::atomic<phase> state{phase::live};
@@ -97,6 +101,7 @@ class runtime_state {
   std::uint64_t largest_pages_ = 0;
   std::uint64_t minimum_pages_ = 0;
   core::atomic<std::uint64_t> charged_{0};
+  core::atomic<std::uint64_t> stuck_pins_{0};
 };
 
 }  // namespace pinrail::residency

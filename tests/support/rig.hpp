@@ -87,7 +87,8 @@ class rig {
   }
 
   /// Enqueues a kernel that compares the block on the device with its source.
-  void check(const use& held, const named_runtime& r, stream_ref stream) {
+  template <class Held>  // use, block_pin
+  void check(const Held& held, const named_runtime& r, stream_ref stream) {
     const auto* data = static_cast<const std::byte*>(held.device_ptr());
     const std::vector<std::byte>* expected = &r.bytes->block(held.block());
     const emulated::access touched{data, held.size_bytes(), false};
