@@ -11,11 +11,14 @@ namespace pinrail::bench {
 
 class null_backend final : public devices::backend {
  public:
-  explicit null_backend(std::uint64_t memory_bytes) : memory_bytes_(memory_bytes) {}
+  /// Not threaded: the scheduler starts no transfer thread, and who waits for a load does it.
+  explicit null_backend(std::uint64_t memory_bytes, bool threaded = true)
+      : memory_bytes_(memory_bytes), threaded_(threaded) {}
 
   [[nodiscard]] device_kind kind() const noexcept override { return device_kind::emulated; }
   [[nodiscard]] std::string name() const override { return "null device"; }
   [[nodiscard]] std::uint64_t memory_bytes() const noexcept override { return memory_bytes_; }
+  [[nodiscard]] bool is_threaded() const noexcept override { return threaded_; }
   [[nodiscard]] std::uint64_t now_ns() const noexcept override {
     return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
   }
@@ -59,6 +62,7 @@ class null_backend final : public devices::backend {
   [[nodiscard]] static std::byte* anywhere() noexcept { return reinterpret_cast<std::byte*>(std::uintptr_t{1} << 40); }
 
   std::uint64_t memory_bytes_;
+  bool threaded_;
 };
 
 }  // namespace pinrail::bench

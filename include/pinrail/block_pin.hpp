@@ -33,7 +33,9 @@ class [[nodiscard]] block_pin {
     std::swap(block_, taken.block_);
     return *this;
   }
-  ~block_pin() { end(); }
+  ~block_pin() {
+    if (runtime_ != nullptr) end();
+  }
 
   [[nodiscard]] void* device_ptr() const noexcept { return data_; }
   [[nodiscard]] std::uint64_t size_bytes() const noexcept;

@@ -25,6 +25,21 @@ result<void> load_pinned(runtime_state& r, block_index block) noexcept {
   return residency::await_resident(s, r, block, s.now_ns() + wait);
 }
 
+/// All but the pin of a resident block. Not inline, so that the registers it needs are not saved for those.
+[[gnu::noinline]] result<void> pin_slowly(runtime_state& r, block_index block, core::pin_outcome pinned) noexcept {
+  scheduler_state& s = r.owner();
+  if (pinned == core::pin_outcome::refused) return failure{.code = errc::limit};
+  const result<void> held = s.halted() ? result<void>(s.why_halted()) : load_pinned(r, block);
+  if (held) return held;
+  r.at(block).word.unpin();
+  s.progress().notify();
+  return held;
+}
+
+[[gnu::noinline]] failure out_of_range(const runtime& r, block_index block) noexcept {
+  return {.code = errc::invalid_argument, .needed_bytes = block, .available_bytes = r.block_count()};
+}
+
 [[noreturn]] void refuse_call(const char* call, runtime_state* r, block_index block, const failure& why) {
   if (r == nullptr) throw error(why, fmt::format("{} of a pin that has ended", call));
   if (why.code == errc::invalid_argument)
@@ -66,27 +81,17 @@ void block_pin::end() noexcept {
 }
 
 result<block_pin> runtime::try_pin(block_index block) const noexcept {
-  if (state_ == nullptr || block >= state_->blocks().size())
-    return failure{.code = errc::invalid_argument, .needed_bytes = block, .available_bytes = block_count()};
+  if (state_ == nullptr || block >= state_->blocks().size()) return out_of_range(*this, block);
   runtime_state& r = *state_;
+  scheduler_state& s = r.owner();
   auto& b = r.at(block);
   const auto pinned = b.word.pin();
-  if (pinned == core::pin_outcome::refused) return failure{.code = errc::limit};
-  result<void> held;
-  if (pinned == core::pin_outcome::waiting) {
-    held = load_pinned(r, block);
-  } else if (r.owner().halted()) {  // after the pin, which `close` looks at after it has halted
-    held = r.owner().why_halted();
-  }
-  if (!held) [[unlikely]] {
-    b.word.unpin();
-    r.owner().progress().notify();
-    return held.why();
-  }
+  if (pinned != core::pin_outcome::held || s.halted()) [[unlikely]]  // the pin first: `close` halts, then looks at pins
+    if (const auto held = pin_slowly(r, block, pinned); !held) return held.why();
   block_pin pin;
   pin.runtime_ = &r;
   pin.block_ = block;
-  pin.data_ = r.owner().arena().address(b.run().first);
+  pin.data_ = s.arena().address(b.run().first);
   return pin;
 }
 

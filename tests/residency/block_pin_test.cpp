@@ -76,7 +76,9 @@ TEST_F(block_pins, of_resident_blocks_allocate_nothing) {
 
 TEST_F(block_pins, one_that_is_assigned_to_lets_go_of_what_it_held) {
   block_pin pin = a.handle.pin(0);
-  pin = a.handle.pin(1);
+  block_pin other = a.handle.pin(1);
+  pin = std::move(other);
+  EXPECT_EQ(pin.block(), 1u);
   const auto held = r.sched().blockers();
   ASSERT_EQ(held.size(), 1u);
   EXPECT_EQ(held[0].why, blocker::reason::pinned);
