@@ -1,7 +1,7 @@
 // Bytes per second through the scheduler, against bare copies of the same device, and the CPU time of a load.
 //
-// The emulated device copies real bytes and takes at least as long as its rate says; the rate is one that this machine's
-// memory can keep up with.
+// The emulated device copies real bytes and takes at least as long as its rate says; the rate is one that this
+// machine's memory can keep up with.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
@@ -86,7 +86,8 @@ void copies_scheduled(benchmark::State& state) {
   const std::uint64_t before = sched.statistics().loaded_bytes;
   for (auto _ : state) walk();
   const std::uint64_t loaded = sched.statistics().loaded_bytes - before;
-  require(state, loaded > static_cast<std::uint64_t>(state.iterations()) * (blocks / 2) * size, "blocks did not stream");
+  require(state, loaded > static_cast<std::uint64_t>(state.iterations()) * (blocks / 2) * size,
+          "blocks did not stream");
   state.SetItemsProcessed(static_cast<std::int64_t>(loaded / size));
   state.SetBytesProcessed(static_cast<std::int64_t>(loaded));
 }
@@ -106,8 +107,8 @@ void load_cpu_time(benchmark::State& state) {
   set.sched().synchronize();
   const std::uint64_t loads = set.at(0).statistics().loads - before;
   require(state, loads > 0, "nothing was loaded");
-  state.counters["cpu_ns_per_load"] = benchmark::Counter(static_cast<double>(loads) * 1e-9,
-                                                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["cpu_ns_per_load"] =
+      benchmark::Counter(static_cast<double>(loads) * 1e-9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 BENCHMARK(load_cpu_time)->Arg(0)->Arg(4)->MeasureProcessCPUTime();
 

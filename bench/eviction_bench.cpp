@@ -132,8 +132,15 @@ void select_claim_reload(benchmark::State& state) {
   check(state, missed);
 }
 BENCHMARK(select_claim_reload)
-    ->Setup(set_up)->Teardown(tear_down)
-    ->Arg(1'000)->Arg(10'000)->Arg(100'000)->Arg(1'000'000)->Threads(1)->Threads(2)->UseRealTime();
+    ->Setup(set_up)
+    ->Teardown(tear_down)
+    ->Arg(1'000)
+    ->Arg(10'000)
+    ->Arg(100'000)
+    ->Arg(1'000'000)
+    ->Threads(1)
+    ->Threads(2)
+    ->UseRealTime();
 
 /// The choice alone.
 void select_only(benchmark::State& state) {
@@ -170,8 +177,7 @@ void select_claim_batch_of_64(benchmark::State& state) {
   }
   check(state, missed);
 }
-BENCHMARK(select_claim_batch_of_64)
-    ->Setup(set_up)->Teardown(tear_down)->Arg(1'000)->Arg(1'000'000)->UseRealTime();
+BENCHMARK(select_claim_batch_of_64)->Setup(set_up)->Teardown(tear_down)->Arg(1'000)->Arg(1'000'000)->UseRealTime();
 
 // ---- the public API ------------------------------------------------------------------------------------------------
 
@@ -194,11 +200,13 @@ std::uint64_t loads(resident_set& set) {
   return sum;
 }
 
-/// The use of an absent block with memory full: choice, claim, load, publication, and the device's bookkeeping, by the one
-/// thread of a scheduler without a transfer thread. A fifth of the blocks is absent.
+/// The use of an absent block with memory full: choice, claim, load, publication, and the device's bookkeeping, by the
+/// one thread of a scheduler without a transfer thread. A fifth of the blocks is absent.
 void use_of_absent_block(benchmark::State& state, bool four_sizes) {
-  resident_set& set = shared_set({.runtimes = runtimes, .blocks = static_cast<std::uint32_t>(state.range(0)),
-                                  .four_sizes = four_sizes, .budget_percent = 80});
+  resident_set& set = shared_set({.runtimes = runtimes,
+                                  .blocks = static_cast<std::uint32_t>(state.range(0)),
+                                  .four_sizes = four_sizes,
+                                  .budget_percent = 80});
   const stream s = set.device().create_stream();
   std::vector<forward_pass> passes;
   for (runtime& r : set.all()) passes.push_back(r.managed_forward(s, {.prefetch_blocks = 0}));
@@ -244,12 +252,22 @@ void baseline(benchmark::State& state) {
   if (state.threads() == 1) require(state, b.size() == before, "blocks were lost");
 }
 #define PINRAIL_VICTIM_BASELINE(type) \
-  BENCHMARK_TEMPLATE(baseline, type)->Setup(made<type>::set_up)->Arg(1'000)->Arg(1'000'000)->Threads(1)->Threads(2)->UseRealTime()
+  BENCHMARK_TEMPLATE(baseline, type)  \
+      ->Setup(made<type>::set_up)     \
+      ->Arg(1'000)                    \
+      ->Arg(1'000'000)                \
+      ->Threads(1)                    \
+      ->Threads(2)                    \
+      ->UseRealTime()
 PINRAIL_VICTIM_BASELINE(set_under_mutex);
 PINRAIL_VICTIM_BASELINE(lazy_heap_under_mutex);
 PINRAIL_VICTIM_BASELINE(tbb_priority_queue);
 PINRAIL_VICTIM_BASELINE(lockfree_second_chance);
-BENCHMARK_TEMPLATE(baseline, scan_and_sort)->Setup(made<scan_and_sort>::set_up)->Arg(1'000)->Arg(1'000'000)->UseRealTime();
+BENCHMARK_TEMPLATE(baseline, scan_and_sort)
+    ->Setup(made<scan_and_sort>::set_up)
+    ->Arg(1'000)
+    ->Arg(1'000'000)
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace pinrail::bench

@@ -1,8 +1,8 @@
-// What people choose victims with. Each holds `candidates` blocks that may be evicted and gives `select_claim_reload`: the
-// best victim is taken out, as an evictor that claims it does, and comes back with a new score, as after a reload.
+// What people choose victims with. Each holds `candidates` blocks that may be evicted and gives `select_claim_reload`:
+// the best victim is taken out, as an evictor that claims it does, and comes back with a new score, as after a reload.
 //
-// All are favoured: scores of blocks that stay don't change, although in truth every use changes the distance of every block;
-// and they have one order where there would be one for each runtime.
+// All are favoured: scores of blocks that stay don't change, although in truth every use changes the distance of every
+// block; and they have one order where there would be one for each runtime.
 #pragma once
 
 #include <tbb/concurrent_priority_queue.h>

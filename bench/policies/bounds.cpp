@@ -9,7 +9,8 @@ namespace pinrail::bench {
 
 double bounds::time_ns(const workload& w) const { return std::max(compute_ns, w.copy_ns(min_bytes)); }
 
-bounds bounds_of(const workload& w) {
+bounds bounds_of(const workload& w, std::uint64_t aside_bytes) {
+  const std::uint64_t budget = w.budget_bytes - std::min(aside_bytes, w.budget_bytes);
   constexpr std::size_t never = SIZE_MAX;
   using key = std::pair<std::uint32_t, std::uint32_t>;
   // The next use of each use.
@@ -41,10 +42,10 @@ bounds bounds_of(const workload& w) {
     const std::uint64_t missing = size - has;
     out.min_bytes += missing;
     used += missing;
-    while (used > w.budget_bytes && !by_next_use.empty()) {
+    while (used > budget && !by_next_use.empty()) {
       const key farthest = std::prev(by_next_use.end())->second;
       auto& [when, bytes] = cached.at(farthest);
-      const std::uint64_t goes = std::min(bytes, used - w.budget_bytes);
+      const std::uint64_t goes = std::min(bytes, used - budget);
       used -= goes;
       bytes -= goes;
       if (bytes != 0) continue;

@@ -18,6 +18,8 @@ struct bounds {
   [[nodiscard]] double time_ns(const workload& w) const;
 };
 
-[[nodiscard]] bounds bounds_of(const workload& w);
+/// `aside_bytes` of the budget are kept out of it. With the size of the largest block that is the bound of who loads a
+/// block while another is in use, and so has to have room for both.
+[[nodiscard]] bounds bounds_of(const workload& w, std::uint64_t aside_bytes = 0);
 
 }  // namespace pinrail::bench

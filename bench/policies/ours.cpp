@@ -46,9 +46,10 @@ class runner {
     out.stalled_ns = out.time_ns - busy_ns_;
     for (const auto& r : end.runtimes)
       if (r.plan.slots != 0)
-        out.note += fmt::format("{}: {} of {} stream through {} slots, step {:.1f} ms predicted, compute {:.1f}, copy {:.1f}; ",
-                                r.name, r.plan.streamed_blocks, r.blocks, r.plan.slots, r.plan.step_ns * 1e-6,
-                                r.plan.compute_ns * 1e-6, r.plan.copy_ns * 1e-6);
+        out.note +=
+            fmt::format("{}: {} of {} stream through {} slots, step {:.1f} ms predicted, compute {:.1f}, copy {:.1f}; ",
+                        r.name, r.plan.streamed_blocks, r.blocks, r.plan.slots, r.plan.step_ns * 1e-6,
+                        r.plan.compute_ns * 1e-6, r.plan.copy_ns * 1e-6);
     return out;
   }
 

@@ -12,7 +12,7 @@ struct outcome {
   std::uint64_t loads = 0;
   std::uint64_t cold_loads = 0;  ///< that a kernel had to wait for from the beginning: nothing loaded them ahead
   double time_ns = 0;
-  std::string note;              ///< for people
+  std::string note;       ///< for people
   double stalled_ns = 0;  ///< the compute stream had nothing to do
 };
 

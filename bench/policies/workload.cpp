@@ -1,9 +1,10 @@
 #include "policies/workload.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <random>
+
+#include "policies/zipf.hpp"
 
 namespace pinrail::bench {
 namespace {
@@ -14,29 +15,15 @@ std::uint64_t compute_of(const workload& w, std::uint64_t block_bytes, double co
   return static_cast<std::uint64_t>(w.copy_ns(block_bytes) / copy_per_compute);
 }
 
-void walk(workload& w, std::uint32_t model, double copy_per_compute, bool reverse = false) {
+}  // namespace
+
+void walk(workload& w, std::uint32_t model, double copy_per_compute, bool reverse) {
   const auto& sizes = w.models[model].block_bytes;
   for (std::uint32_t i = 0; i < sizes.size(); ++i) {
     const std::uint32_t b = reverse ? static_cast<std::uint32_t>(sizes.size()) - 1 - i : i;
     w.steps.push_back({.model = model, .block = b, .compute_ns = compute_of(w, sizes[b], copy_per_compute)});
   }
 }
-
-/// Draws from 0 to n - 1 by Zipf's law.
-class zipf {
- public:
-  zipf(std::uint32_t n, double exponent) {
-    std::vector<double> weights(n);
-    for (std::uint32_t i = 0; i < n; ++i) weights[i] = std::pow(i + 1.0, -exponent);
-    draw_ = std::discrete_distribution<std::uint32_t>(weights.begin(), weights.end());
-  }
-  std::uint32_t operator()(std::mt19937_64& random) { return draw_(random); }
-
- private:
-  std::discrete_distribution<std::uint32_t> draw_;
-};
-
-}  // namespace
 
 model_table uniform_model(std::string name, std::uint32_t blocks, std::uint64_t bytes) {
   return {std::move(name), std::vector<std::uint64_t>(blocks, bytes)};

@@ -61,6 +61,9 @@ struct workload {
 
 [[nodiscard]] std::uint64_t total_bytes(const model_table& m);
 
+/// Appends one walk over a model, each block computed for its copy time / `copy_per_compute`.
+void walk(workload& w, std::uint32_t model, double copy_per_compute, bool reverse = false);
+
 /// One model, walked forward again and again. `copy_per_compute`: copy time of a block over its compute time.
 [[nodiscard]] workload cyclic(const model_table& m, double share, double copy_per_compute, std::uint32_t rounds = 8);
 /// Forward and backward in turn.

@@ -21,10 +21,10 @@ inline constexpr std::uint64_t page_bytes = 256;
 
 struct set_shape {
   std::uint32_t runtimes = 1;
-  std::uint32_t blocks = 1024;    ///< of all runtimes together
-  bool four_sizes = false;        ///< 1, 2, 3 and 4 pages (60, 20, 10, 10 %); else 1 page
-  std::uint32_t absent = 0;       ///< more blocks, for which there is no room: of a runtime of its own
-  bool threaded = false;          ///< see null_backend
+  std::uint32_t blocks = 1024;         ///< of all runtimes together
+  bool four_sizes = false;             ///< 1, 2, 3 and 4 pages (60, 20, 10, 10 %); else 1 page
+  std::uint32_t absent = 0;            ///< more blocks, for which there is no room: of a runtime of its own
+  bool threaded = false;               ///< see null_backend
   std::uint32_t budget_percent = 100;  ///< of the runtimes' pages; below 100 not all blocks are resident
 
   friend bool operator==(const set_shape&, const set_shape&) = default;
