@@ -15,8 +15,8 @@ class runner {
   runner(const workload& w, const our_options& o)
       : work_(w),
         options_(o),
-        device_(open_device(
-            fmt::format("simulated:vram={},h2d={}", w.budget_bytes, static_cast<std::uint64_t>(w.bytes_per_second)))),
+        device_(open_device(fmt::format("simulated:vram={},h2d={},d2d=1TB/s", w.budget_bytes,
+                                        static_cast<std::uint64_t>(w.bytes_per_second)))),
         sched_(*device_, {.vram_budget = w.budget_bytes,
                           .load_deadline = std::chrono::hours(10),
                           .paced_plans = o.paced_plans,

@@ -23,7 +23,8 @@ struct span_of_pages {
   };
   page_run run;
   kind what = kind::fixed;
-  double cost = 0;  ///< of evicting: bytes to load again, per time until they are needed
+  double cost = 0;    ///< of evicting: bytes to load again, per time until they are needed
+  bool idle = false;  ///< evictable, and of a runtime without a live pass
   std::uint32_t runtime = 0;
   std::uint32_t position = 0;
 };

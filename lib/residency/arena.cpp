@@ -18,7 +18,7 @@ arena::arena(devices::timeline& timeline, std::uint32_t join_stream, std::byte* 
 
 bool arena::take_free(std::uint32_t count, extent& out) noexcept {
   // The search is linear in pages: not where memory is full, as it is in a steady state.
-  if (budget_.capacity() - budget_.load().sum() + draining_pages() < count) return false;
+  if (!may_be_free(count - std::min<std::uint64_t>(count, draining_pages()))) return false;
   const page_run run = map_.take_best(count);
   if (run.count == 0) return false;
   if (admit(run, out)) return true;

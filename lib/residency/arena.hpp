@@ -61,6 +61,10 @@ class arena {
   /// `count` contiguous free pages, charged to the budget. False if there are none, or no budget. Where the budget
   /// is short, pages that drain are taken: they are in it already.
   [[nodiscard]] bool take_free(std::uint32_t count, extent& out) noexcept;
+  /// Is so much free, in one piece or not? A hint.
+  [[nodiscard]] bool may_be_free(std::uint64_t count) const noexcept {
+    return budget_.capacity() - budget_.load().sum() >= count;
+  }
   /// Exactly these free pages.
   [[nodiscard]] bool take_exact(page_run run, extent& out) noexcept;
   /// What taking free pages would add to the budget: those that drain are in it already. A hint.

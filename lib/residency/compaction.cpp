@@ -12,6 +12,8 @@ using kind = span_of_pages::kind;
 
 namespace {
 
+constexpr std::uint64_t free_run_bit = std::uint64_t{1} << 63;
+
 std::uint64_t pack(const room_request& r) noexcept {
   const std::uint64_t runtime = r.runtime != nullptr ? r.runtime->index() + std::uint64_t{1} : 0;
   return runtime << 32 | r.pages;
@@ -20,6 +22,11 @@ std::uint64_t pack(const room_request& r) noexcept {
 }  // namespace
 
 void compaction::request(const room_request& r) noexcept { wanted_.store(pack(r), order::release); }
+
+void compaction::request_free_run(std::uint32_t pages) noexcept {
+  std::uint64_t none = 0;
+  wanted_.compare_exchange_strong(none, free_run_bit | pages, order::release, order::relaxed);
+}
 
 void compaction::withdraw(const room_request& r) noexcept {
   std::uint64_t mine = pack(r);
@@ -30,12 +37,23 @@ bool compaction::step() noexcept {
   const std::uint64_t wanted = wanted_.exchange(0, order::acq_rel);
   if (wanted == 0) return false;
   const scheduler_state::reading inside(state_);
+  if (wanted & free_run_bit) return make_free_run(static_cast<std::uint32_t>(wanted));
   room_request r{
       .pages = static_cast<std::uint32_t>(wanted), .cause = eviction_cause::compaction, .waiting_windows = true};
   if (wanted >> 32 != 0) {
     r.runtime = state_.runtime_at(static_cast<std::uint32_t>(wanted >> 32) - 1);
     if (r.runtime == nullptr) return false;
   }
+  return make_room(r);
+}
+
+bool compaction::make_free_run(std::uint32_t pages) noexcept {
+  for (const auto from : {room_request::victims::nobody, room_request::victims::idle_runtimes})
+    if (make_room({.pages = pages, .cause = eviction_cause::compaction, .from = from})) return true;
+  return false;
+}
+
+bool compaction::make_room(const room_request& r) noexcept {
   const auto& spans = snapshot(state_, r);
   if (cheapest_window(spans, r.pages)) return false;  // who waits can help itself
   std::uint64_t available = 0;
@@ -46,7 +64,7 @@ bool compaction::step() noexcept {
   const bool changed = w ? slide(spans, *w, r) : relocate(spans, r);
   if (changed) {
     state_.progress().notify();
-  } else {
+  } else if (r.from == room_request::victims::anyone) {
     write_back_all();
   }
   return changed;

@@ -29,6 +29,9 @@ class compaction {
 
   /// Any thread. A later request replaces an earlier one that was not served yet: who waits asks again.
   void request(const room_request& r) noexcept;
+  /// Any thread. Moves blocks together until so many free pages are in one piece. Only blocks of idle runtimes go for it, and
+  /// only where not so much is free. Nobody waits for it, so it gives way to requests.
+  void request_free_run(std::uint32_t pages) noexcept;
   /// Who asked needs it no more.
   void withdraw(const room_request& r) noexcept;
 
@@ -39,6 +42,8 @@ class compaction {
   /// Pages held, right below the span that comes next.
   using hole = extent;
 
+  [[nodiscard]] bool make_free_run(std::uint32_t pages) noexcept;
+  [[nodiscard]] bool make_room(const room_request& r) noexcept;
   [[nodiscard]] bool slide(const std::vector<span_of_pages>& spans, const window& w, const room_request& r) noexcept;
   [[nodiscard]] bool widen(hole& h, const span_of_pages& span, const room_request& r) noexcept;
   [[nodiscard]] bool move_down(hole& h, const span_of_pages& span) noexcept;
@@ -57,7 +62,7 @@ class compaction {
 
   scheduler_state& state_;
   std::uint32_t stream_;
-  /// Pages in the low half, runtime index + 1 (0: none) above; 0 is no request.
+  /// Pages in the low half, runtime index + 1 (0: none) above, bit 63: a free run; 0 is no request.
   core::atomic<std::uint64_t> wanted_{0};
 };
 

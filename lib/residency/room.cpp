@@ -123,11 +123,21 @@ bool budget_for_window(scheduler_state& s, const room_request& request, const st
   return false;
 }
 
+/// Then blocks that will be needed soon go, where idle or free memory may only not be in one piece: `request_free_run`
+/// sees to it, so that the loads that follow find it so.
+bool takes_live_blocks(const std::vector<span_of_pages>& spans, const window& w) noexcept {
+  return std::any_of(spans.begin() + static_cast<std::ptrdiff_t>(w.first),
+                     spans.begin() + static_cast<std::ptrdiff_t>(w.last) + 1,
+                     [](const span_of_pages& s) { return s.what == span_of_pages::kind::evictable && !s.idle; });
+}
+
 bool evict_window(scheduler_state& s, const room_request& request, extent& out) noexcept {
   for (int attempt = 0; attempt < window_attempts; ++attempt) {
     const auto& spans = snapshot(s, request);
     const auto w = cheapest_window(spans, request.pages);
-    if (!w || !budget_for_window(s, request, spans, *w)) return false;
+    if (!w) return false;
+    if (takes_live_blocks(spans, *w)) s.moves().request_free_run(request.pages);
+    if (!budget_for_window(s, request, spans, *w)) return false;
     if (take_window(s, request, spans, *w, out)) return true;
   }
   return false;
@@ -148,6 +158,7 @@ bool evict_for(scheduler_state& s, const room_request& request, extent& out) noe
   for (int attempt = 0; attempt < claim_attempts; ++attempt) {
     const auto v = choose_victim(s, request);
     if (!v) return false;
+    if (!v->worth.idle && s.arena().may_be_free(request.pages)) s.moves().request_free_run(request.pages);
     if (v->pages < request.pages)
       return evict_window(s, request, out) || (s.arena().has_free_run(request.pages) && free_for(s, request, out));
     if (!evict_chosen(s, request, *v, out)) continue;

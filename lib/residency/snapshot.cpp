@@ -55,12 +55,16 @@ class snapshot_taker {
     if (!word.resident() || run.first != page || run.count == 0 || run.end() > state_.arena().pages()) return unknown;
     span_of_pages span{.run = run, .runtime = owner->runtime, .position = owner->position};
     if (word.pins() != 0 || word.writing_back() || word.dirty() || word.claimed()) return span;
+    if (request_.from != room_request::victims::anyone &&
+        (word.protections() != 0 || state_.rules(*r).load().guards() != 0))
+      return span;  // nobody waits for it: what is protected stays where it is
     span.what = kind::movable;
     if (word.protections() == 0) judge(*r, span);
     return span;
   }
 
   void judge(runtime_state& r, span_of_pages& span) noexcept {
+    if (request_.from == room_request::victims::nobody) return;
     if (request_.own_only && &r != request_.runtime) return;
     if (state_.rules(r).load().forbids(request_.relation_to(r))) return;
     if (passes_of_ != &r) {
@@ -68,8 +72,9 @@ class snapshot_taker {
       passes_of_ = &r;
     }
     const auto worth = passes_.worth_of(r.blocks(), span.position);
-    if (!worth) return;
+    if (!worth || (request_.from == room_request::victims::idle_runtimes && !worth->idle)) return;
     span.what = kind::evictable;
+    span.idle = worth->idle;
     span.cost = eviction_cost(*worth, span.run.count, now_ns_);
   }
 

@@ -113,6 +113,11 @@ void transfers::request_compaction(const room_request& r) noexcept {
   wake();
 }
 
+void transfers::request_free_run(std::uint32_t pages) noexcept {
+  compaction_.request_free_run(pages);
+  wake();
+}
+
 // ---- transfer thread --------------------------------------------------------------------------------------
 
 bool transfers::step() noexcept {

@@ -45,6 +45,7 @@ class transfers {
   void promote(runtime_state& r, std::uint32_t position) noexcept;
   void request_write_back(runtime_state& r, std::uint32_t position, bool at_once = false) noexcept;
   void request_compaction(const room_request& r) noexcept;
+  void request_free_run(std::uint32_t pages) noexcept;
   void withdraw_compaction(const room_request& r) noexcept { compaction_.withdraw(r); }
   void wake() noexcept { signal_.notify(); }
 

@@ -31,6 +31,9 @@ struct room_request {
   bool every_block = false;
   /// Only the request's own runtime: it has its share.
   bool own_only = false;
+  /// Whose blocks may go.
+  enum class victims : std::uint8_t { anyone, idle_runtimes, nobody };
+  victims from = victims::anyone;
 
   [[nodiscard]] core::requester relation_to(const runtime_state& r) const noexcept {
     if (&r == runtime) return core::requester::owner;

@@ -1,4 +1,5 @@
 // A load that fits by bytes after evicting or moving what is not in use does not fail for fragmentation.
+#include "pinrail/simulated.hpp"
 #include "support/rig.hpp"
 
 namespace pinrail::test {
@@ -146,6 +147,40 @@ TEST_F(fragmentation, eight_threads_mix_sizes_under_pressure) {
     const std::vector<const named_runtime*> all{&small, &large, &odd};
     for (int i = 0; i < 8; ++i) r.run(*all[static_cast<std::size_t>(t + i) % 3]);
   });
+}
+
+// Blocks of a model that fits leave holes that no block of the next one fits into. Memory is moved together rather than the
+// model's own blocks evicted again and again.
+TEST(simulated_fragmentation, a_model_that_fits_stays_after_others_of_other_sizes) {
+  auto dev = open_device("simulated:vram=1GiB,h2d=25GB/s,d2h=25GB/s,d2d=1TB/s");
+  scheduler sched(*dev, {.high_watermark = 1});
+  const auto add = [&](const char* name, int count, std::uint64_t size_bytes) {
+    std::vector<block_info> blocks;
+    for (int b = 0; b < count; ++b) blocks.push_back({std::to_string(b), size_bytes, {}});
+    return sched.add_runtime(name, model_from_callback(blocks, [](block_index, std::uint64_t, std::span<std::byte>) {
+                               return true;
+                             }));
+  };
+  const runtime small = add("small", 25, 40_MiB);
+  const runtime large = add("large", 15, 64_MiB);
+  const stream s = dev->create_stream();
+  const auto walk = [&](const runtime& r, int times) {
+    auto pass = r.managed_forward(s);
+    for (int i = 0; i < times; ++i)
+      for (const block_index b : r.blocks()) {
+        auto held = pass.use(b);
+        simulated::launch(s, 5'000'000);
+      }
+  };
+  walk(small, 1);
+  for (int round = 0; round < 3; ++round) {
+    walk(large, 6);
+    const std::uint64_t before = large.statistics().loads;
+    walk(large, 6);
+    EXPECT_EQ(large.statistics().loads, before) << "960 MiB of 1 GiB, and nothing else is in use";
+    walk(small, 2);
+  }
+  EXPECT_GT(large.statistics().moves + small.statistics().moves, 0u);
 }
 
 }  // namespace
