@@ -10,6 +10,7 @@
 #include "core/block.hpp"
 #include "core/candidates.hpp"
 #include "core/passes.hpp"
+#include "core/reuse.hpp"
 #include "core/walk.hpp"
 
 namespace pinrail::core {
@@ -21,7 +22,7 @@ class runtime_blocks {
       : pages_(std::move(pages)),
         blocks_(std::make_unique<block<A>[]>(pages_.size())),
         candidates_(pages_),
-        referenced_(size()) {}
+        reuse_(size()) {}
 
   [[nodiscard]] std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(pages_.size()); }
   [[nodiscard]] std::uint64_t pages(std::uint32_t position) const noexcept { return pages_[position]; }
@@ -38,15 +39,10 @@ class runtime_blocks {
   /// After it may have stopped being one.
   void withdraw(std::uint32_t position) noexcept { candidates_.withdraw(position, blocks_[position].word); }
 
-  // ---- for runtimes without an order: second chance (CLOCK, Corbato 1968) --------------------------------
-  void touch(std::uint32_t position) noexcept {
-    if (!referenced_.test(position)) referenced_.set(position);
-  }
-  [[nodiscard]] bool take_reference(std::uint32_t position) noexcept {
-    if (!referenced_.test(position)) return false;
-    referenced_.clear(position);
-    return true;
-  }
+  // ---- for runtimes without an order --------------------------------------------------------------------------
+  [[nodiscard]] reuse_estimates<A>& reuse() noexcept { return reuse_; }
+  [[nodiscard]] const reuse_estimates<A>& reuse() const noexcept { return reuse_; }
+  /// Where the next search among very many blocks begins.
   [[nodiscard]] std::uint32_t hand() const noexcept { return hand_.load(order::relaxed); }
   void move_hand(std::uint32_t position) noexcept { hand_.store(position, order::relaxed); }
 
@@ -87,7 +83,7 @@ class runtime_blocks {
   std::unique_ptr<block<A>[]> blocks_;
   candidates<A> candidates_;
   passes<A> passes_;
-  bitset<A> referenced_;
+  reuse_estimates<A> reuse_;
   typename A::template atomic<std::uint32_t> hand_{0};
   typename A::template atomic<std::uint64_t> last_used_ns_{0};
   typename A::template atomic<std::uint64_t> pace_ns_{0};

@@ -8,9 +8,8 @@
 // lists, and where sizes share a class, the search goes on while a larger block that is needed sooner can still win.
 // With several forward passes that is exact: between two cursors the nearest-cursor distance grows with the
 // position, so the best block of each gap is the last before a cursor. With mixed headings it is a heuristic.
-// Blocks in no list of a listed pass count as farthest. Data-dependent passes give no distance: their blocks
-// are taken by second chance, which approximates least recently used with one bit per block, and count as a
-// whole round away.
+// Blocks in no list of a listed pass count as farthest. Data-dependent passes give no distance: how far a block is is
+// estimated from its uses (reuse.hpp), for every candidate up to 512 of them.
 //
 // Everything here reads hints; `evict` (claim.hpp) decides. Progress: wait-free, bounded by the number of
 // candidates stepped over.
@@ -72,7 +71,7 @@ class selection {
       } else if (v.cursor.kind == pass_kind::listed) {
         consider_list(runtime, blocks, v);
       } else {
-        consider_second_chance(runtime, blocks);
+        consider_estimates(runtime, blocks);
       }
     }
   }
@@ -130,6 +129,7 @@ class selection {
   }
 
  private:
+  static constexpr std::size_t estimates_looked_at = 512;
   using pass_view = typename passes<A>::view;
 
   [[nodiscard]] static walk walk_of(const pass_view& v, const runtime_blocks<A>& blocks) noexcept {
@@ -150,7 +150,7 @@ class selection {
       case pass_kind::data_dependent:
         break;
     }
-    return blocks.size();
+    return blocks.reuse().uses_until(position);
   }
 
   void consider_walk(std::uint32_t runtime, runtime_blocks<A>& blocks, const walk& w) noexcept {
@@ -182,24 +182,21 @@ class selection {
     }
   }
 
-  void consider_second_chance(std::uint32_t runtime, runtime_blocks<A>& blocks) noexcept {
+  /// Looks at every candidate, or, where there are very many, at some from the hand on.
+  void consider_estimates(std::uint32_t runtime, runtime_blocks<A>& blocks) noexcept {
     const std::uint32_t size = blocks.size();
-    for (const auto& c : blocks.bits().classes()) {
-      std::uint32_t from = blocks.hand() % size;
-      std::uint32_t rounds = 0;
-      while (rounds < 3) {
-        const std::uint32_t p = c.members->next(from, size);
-        if (p == bitset<A>::none) {
-          from = 0;
-          ++rounds;
-          continue;
-        }
-        from = p + 1;
-        if (blocks.take_reference(p)) continue;
-        if (offer(runtime, blocks, p) != offered::accepted) continue;
-        blocks.move_hand(from);
-        break;
-      }
+    if (size == 0) return;
+    const std::uint32_t begin = blocks.hand() % size;
+    const auto& classes = blocks.bits().classes();
+    for (const auto& c : classes) {
+      std::size_t left = estimates_looked_at / classes.size();
+      const auto look = [&](std::uint32_t from, std::uint32_t end) {
+        std::uint32_t p = c.members->next(from, end);
+        for (; p != bitset<A>::none && left > 0; p = c.members->next(p + 1, end), --left) offer(runtime, blocks, p);
+        if (p != bitset<A>::none) blocks.move_hand(p);
+        return p == bitset<A>::none;
+      };
+      if (look(begin, size)) look(0, begin);
     }
   }
 

@@ -257,9 +257,8 @@ result<void> begin_use(runtime_state& r, pass_state& p, std::uint32_t position, 
     const auto pinned = block.word.pin();
     if (pinned == core::pin_outcome::waiting) {
       outcome = wait_for_block(s, r, p, position, trace_id);
-    } else if (p.cursor.kind == pass_kind::data_dependent) {
-      r.blocks().touch(position);  // a second use: one alone gives no second chance
     }
+    if (p.cursor.kind == pass_kind::data_dependent) r.blocks().reuse().note_use(position);
     if (pinned == core::pin_outcome::refused) {
       outcome = at_limit(core::block_bits::too_many_pins);
     } else {
@@ -327,8 +326,10 @@ void prefetch(runtime_state& r, pass_state& p, std::span<const block_index> posi
   if (!call) return;
   double ahead = 0;
   for (const block_index b : positions)
-    if (b < r.blocks().size())
+    if (b < r.blocks().size()) {
+      if (p.cursor.kind == pass_kind::data_dependent) r.blocks().reuse().expect_soon(b);
       prefetch_block(r.owner(), r, b, ++ahead * static_cast<double>(std::max<std::uint64_t>(1, p.pace_ns)));
+    }
 }
 
 result<void> await_write_back(runtime_state& r, pass_state& p, std::uint32_t position) noexcept {

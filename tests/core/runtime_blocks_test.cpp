@@ -140,19 +140,30 @@ TEST(runtime_blocks, threads_lose_no_candidate) {
   for (std::uint32_t p = 0; p < blocks.size(); ++p) EXPECT_EQ(blocks.at(p).word.load().protections(), 0u);
 }
 
-// ---- second chance ----------------------------------------------------------------------------------------------
+// ---- data-dependent order ---------------------------------------------------------------------------------------
 
-TEST(runtime_blocks, a_reference_is_taken_once_for_any_number_of_touches) {
+TEST(runtime_blocks, a_block_is_due_its_usual_interval_after_its_last_use) {
   runtime_blocks blocks({1, 1, 1});
-  EXPECT_FALSE(blocks.take_reference(1));
-  blocks.touch(1);
-  blocks.touch(1);
-  EXPECT_FALSE(blocks.take_reference(0));
-  EXPECT_TRUE(blocks.take_reference(1));
-  EXPECT_FALSE(blocks.take_reference(1));
-  EXPECT_EQ(blocks.hand(), 0u);
-  blocks.move_hand(2);
-  EXPECT_EQ(blocks.hand(), 2u);
+  auto& reuse = blocks.reuse();
+  const auto use = [&](std::uint32_t p, int times = 1) {
+    for (int i = 0; i < times; ++i) reuse.note_use(p);
+  };
+  use(1);
+  use(0, 9);
+  EXPECT_GE(reuse.uses_until(1), 8 * 3) << "used once only";
+  use(1);  // 10 after
+  EXPECT_EQ(reuse.uses_until(1), 0) << "just used: its kernels may still run";
+  use(0, 6);
+  EXPECT_EQ(reuse.uses_until(1), 4);
+  use(0, 6);
+  EXPECT_EQ(reuse.uses_until(1), 2) << "overdue";
+  use(0, 5);
+  use(1);  // 18 after
+  use(0, 5);
+  EXPECT_EQ(reuse.uses_until(1), 12 - 5) << "three quarters of the average so far";
+  reuse.expect_soon(1);
+  EXPECT_EQ(reuse.uses_until(1), 1);
+  EXPECT_GT(reuse.uses_until(2), reuse.uses_until(1)) << "never used";
 }
 
 // ---- idle runtimes ----------------------------------------------------------------------------------------------

@@ -98,10 +98,11 @@ double count_uses(std::uint32_t length, std::uint32_t done, heading now, heading
   return uses;
 }
 
-double count_uses(const pass& p, std::uint32_t length, std::uint32_t position) {
+double count_uses(const test_runtime& r, const pass& p, std::uint32_t position) {
+  const std::uint32_t length = r.size();
   if (p.cursor.kind == pass_kind::ordered)
     return count_uses(length, p.cursor.done, p.cursor.now, p.cursor.next, position);
-  if (p.cursor.kind == pass_kind::data_dependent) return length;
+  if (p.cursor.kind == pass_kind::data_dependent) return r.blocks->reuse().uses_until(position);
   const auto n = static_cast<std::uint32_t>(p.list.size());
   for (std::uint32_t uses = 0; uses < n; ++uses)
     if (p.list[(p.cursor.done + uses) % n] == position) return uses;
@@ -117,7 +118,7 @@ std::optional<score> expected_worth(const test_runtime& r, std::uint32_t positio
   }
   double away_ns = 1e300;
   for (const pass& p : r.passes) {
-    const double uses = count_uses(p, r.size(), position);
+    const double uses = count_uses(r, p, position);
     const bool has_window = p.cursor.kind != pass_kind::data_dependent && !(p.cursor.waiting && limits.waiting_windows);
     if (has_window && uses < p.cursor.window) return std::nullopt;
     away_ns = std::min(away_ns, (uses + 1) * static_cast<double>(std::max<std::uint64_t>(p.pace_ns, 1)));
@@ -193,7 +194,8 @@ void randomize_blocks(test_runtime& r, std::mt19937_64& random) {
     seen = word.load();
     if (seen.evictable() && random() % 20 == 0) (void)word.claim(seen);
     if (random() % 10 == 0) r.blocks->offer(p);  // bits may be superfluous
-    if (random() % 4 == 0) r.blocks->touch(p);
+    for (auto uses = random() % 3; uses > 0; --uses) r.blocks->reuse().note_use(p);
+    if (random() % 8 == 0) r.blocks->reuse().expect_soon(p);
   }
 }
 
@@ -383,18 +385,29 @@ TEST(selection, of_a_shared_size_class_the_larger_block_goes_though_it_is_a_litt
   EXPECT_EQ(choose(r)->position, 20u) << "(20 + 1) x 1024 against (21 + 1) x 961";
 }
 
-TEST(selection, spares_blocks_that_were_touched_since_the_hand_passed) {
+TEST(selection, takes_the_block_of_a_data_dependent_pass_that_is_estimated_to_come_last) {
   using enum heading;
-  test_runtime r(std::vector<std::uint64_t>(5, 1));
+  test_runtime r(std::vector<std::uint64_t>(12, 1));
   r.load_all();
   r.open({.cursor = cursor(pass_kind::data_dependent, 0, forward, forward), .pace_ns = 1, .list = {}});
-  for (const std::uint32_t p : {0u, 1u, 3u}) r.blocks->touch(p);
-  EXPECT_EQ(choose(r)->position, 2u);
-  EXPECT_EQ(choose(r)->position, 4u) << "on from there; 3 had a second chance";
-  r.blocks->touch(0);
-  EXPECT_EQ(choose(r)->position, 1u);
-  for (std::uint32_t p = 0; p < 5; ++p) r.blocks->touch(p);
-  EXPECT_TRUE(choose(r)) << "when all were touched, one is found all the same";
+  for (int round = 0; round < 4; ++round)
+    for (std::uint32_t p = 0; p < 12; ++p) r.blocks->reuse().note_use(p);
+  EXPECT_EQ(choose(r)->position, 6u) << "it comes last, but for the five just used";
+  r.blocks->reuse().note_use(0);
+  EXPECT_EQ(choose(r)->position, 7u);
+  r.blocks->reuse().expect_soon(7);
+  EXPECT_EQ(choose(r)->position, 6u);
+}
+
+TEST(selection, looks_at_other_blocks_the_next_time_where_there_are_very_many) {
+  using enum heading;
+  test_runtime r(std::vector<std::uint64_t>(2000, 1));
+  r.load_all();
+  r.open({.cursor = cursor(pass_kind::data_dependent, 0, forward, forward), .pace_ns = 1, .list = {}});
+  for (std::uint32_t p = 0; p < 2000; ++p) r.blocks->reuse().note_use(p);
+  std::vector<std::uint32_t> chosen;
+  for (int i = 0; i < 4; ++i) chosen.push_back(choose(r)->position);
+  EXPECT_EQ(chosen, (std::vector<std::uint32_t>{0, 512, 1024, 0})) << "the first used of each 512 from the hand on";
 }
 
 TEST(selection, withdraws_superfluous_bits_that_it_meets) {
