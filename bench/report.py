@@ -44,6 +44,38 @@ def find_trace(given):
 # ---- running ------------------------------------------------------------------------------------------------------
 
 
+# Programs of two threads need both cores, which others may have: these are run again, a little later, until the control says
+# that they were free. What is reported is the try with the best control, all rows of it.
+CONTENDED = {
+    "pins": ("^(fetch_add_sub|pin_unpin/|shared_mutex|spin_rw|use_of_resident|reserve_release)", 20),
+    "victims": ("^(fetch_add_sub|(select_claim_reload|baseline<.*(set|heap|priority|lockfree).*>)/1000000/)", 4),
+}
+CONTROL_NEEDED = 1.8
+
+
+def run_contended(args):
+    for group, (rows, tries) in CONTENDED.items():
+        best, out = 0, OUT / f"contended_{group}.json"
+        for attempt in range(1 if args.quick and group == "victims" else tries):
+            trial = OUT / "trial.json"
+            subprocess.run([str(args.build / "bench" / "pinrail_bench"), f"--benchmark_out={trial}", f"--benchmark_filter={rows}",
+                            "--benchmark_out_format=json", "--benchmark_min_time=0.05", "--benchmark_repetitions=3"],
+                           stdout=subprocess.DEVNULL, check=True)
+            control = control_of(Rows(trial.read_text()))
+            print(f"two threads, {group}, try {attempt + 1}: control {control:.2f}", file=sys.stderr, flush=True)
+            if control > best:
+                best = control
+                trial.replace(out)
+            if best >= CONTROL_NEEDED:
+                break
+            time.sleep(1)
+
+
+def control_of(rows):
+    """How many times the rate of one thread two threads reach that share nothing."""
+    return ratio(rows.cpu("fetch_add_sub" + ONE), rows.wall("fetch_add_sub" + TWO)) or 0
+
+
 def run(args):
     OUT.mkdir(parents=True, exist_ok=True)
     hot = [str(args.build / "bench" / "pinrail_bench"), f"--benchmark_out={OUT / 'pinrail_bench.json'}",
@@ -64,6 +96,7 @@ def run(args):
         done = subprocess.run(command)
         if done.returncode != 0:
             sys.exit(f"report.py: {command[0]} ended with status {done.returncode}")
+    run_contended(args)
 
 
 def machine():
@@ -101,6 +134,10 @@ class Rows:
                 self.failed[name] = row.get("error_message", "")
                 continue
             self.rows.setdefault(name, []).append(row)
+
+    def replace(self, other):
+        """The rows that another run has, too, come from that one: ratios are inside one run."""
+        self.rows.update(other.rows)
 
     def best(self, name, key, most=False):
         values = [row[key] * UNITS[row["time_unit"]] if key.endswith("_time") else row[key]
@@ -202,8 +239,8 @@ def ratio(a, b):
 
 def targets_of(r, policies):
     """(what, figure, target text, met): met is None where the run can't tell."""
-    control = ratio(r["fetch_add_sub_ns"], r["control_2t_ns"])
-    free = control is not None and control >= 1.8
+    control = r["control"].get("pins")
+    free = {group: reached >= CONTROL_NEEDED for group, reached in r["control"].items()}
     out = []
 
     def add(what, value, limit, at_most=True, accepted=True):
@@ -214,9 +251,9 @@ def targets_of(r, policies):
     keep, select, absent = r["keep_resident_ns"], r["select_claim_ns"], r["use_of_absent_block_ns"]
     add("pin+unpin / fetch_add+fetch_sub", ratio(r["pin_unpin_ns"], r["fetch_add_sub_ns"]), 3)
     add("pin+unpin / shared_mutex over the block map", ratio(r["pin_unpin_ns"], r["shared_mutex_ns"]), 1)
-    add("control: rate of 2 threads that share nothing / 1 thread", control, 1.8, at_most=False)
-    add("2 threads, own blocks: rate / shared_mutex", ratio(r["shared_mutex_2t_ns"], r["pin_unpin_2t_ns"]), 2, False, free)
-    add("2 threads, own blocks: rate / own rate of 1", ratio(r["pin_unpin_ns"], r["pin_unpin_2t_ns"]), 1.4, False, free)
+    add("control: rate of 2 threads that share nothing / 1 thread", control, CONTROL_NEEDED, at_most=False)
+    add("2 threads, own blocks: rate / shared_mutex", ratio(r["shared_mutex_2t_ns"], r["pin_unpin_2t_ns"]), 2, False, free.get("pins"))
+    add("2 threads, own blocks: rate / own rate of 1", ratio(r["pin_unpin_ns"], r["pin_unpin_2t_ns"]), 1.4, False, free.get("pins"))
     add("keep_resident: 10^6 blocks / 50 blocks", ratio(keep.get(MILLION), keep.get("50")), 1.1)
     add("keep_resident / fetch_add+fetch_sub", ratio(keep.get(MILLION), r["fetch_add_sub_ns"]), 4)
     add("select+claim+reload: 10^6 blocks / 10^3", ratio(select.get(MILLION), select.get("1000")), 2)
@@ -226,7 +263,7 @@ def targets_of(r, policies):
     add("scan+sort / select+claim+reload, 10^6", ratio(r["scan_sort_ns"], select.get(MILLION)), 10000, False)
     add("select+claim+reload / mutex+set, 10^6, 1 thread", ratio(select.get(MILLION), r["mutex_set_ns"]), 1)
     add("select+claim+reload / mutex+set, 10^6, 2 threads",
-        ratio(r["select_claim_2t_ns"].get(MILLION), r["mutex_set_2t_ns"]), 1, True, free)
+        ratio(r["select_claim_2t_ns"].get(MILLION), r["mutex_set_2t_ns"]), 1, True, free.get("victims"))
     large = [f for size, f in r["copy_fraction"].items() if int(size) >= 16 << 20]
     add("scheduler / bare copies, blocks of 16 MiB and more (least)", min(large) if large else None, 0.97, False)
     out.extend(plan_targets(r, policies))
@@ -448,7 +485,8 @@ def report(r, policies):
     text += table(["", "figure", "target", ""], rows)
     if r["failed"]:
         text += "\nFailed: " + "; ".join(f"{k}: {v}" for k, v in r["failed"].items()) + "\n"
-    text += "\nFigures of two threads count only where the control reaches 1.8. GPU: open, no machine with one was lent.\n\n"
+    controls = ", ".join(f"{v:.2f} ({k})" for k, v in r["control"].items()) or "not run"
+    text += f"\nFigures of two threads count only where the control (two threads that share nothing) reaches {CONTROL_NEEDED} times one; it was {controls}. GPU: open, no machine with one was lent.\n\n"
     return text + hot_tables(r) + policy_tables(policies) + comparison(r) + plots(r, policies), rows
 
 
@@ -458,10 +496,19 @@ def main():
         run(args)
     try:
         rows = Rows((OUT / "pinrail_bench.json").read_text())
+        controls = {}
+        for group in CONTENDED:
+            if (out := OUT / f"contended_{group}.json").exists():
+                again = Rows(out.read_text())
+                controls[group] = control_of(again)
+                if group != "pins":  # the control itself, and what is compared with it, come from the first
+                    for name in [n for n in again.rows if n.startswith("fetch_add_sub")]:
+                        del again.rows[name]
+                rows.replace(again)
         policies = json.loads((OUT / "policies.json").read_text())
     except (OSError, ValueError) as e:
         sys.exit(f"report.py: {e}; run without --no-run")
-    r = results_of(rows, policies, args)
+    r = {**results_of(rows, policies, args), "control": controls}
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps(r, indent=2) + "\n")
     text, targets = report(r, policies)
