@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "pinrail/block_range.hpp"
 #include "pinrail/block_pin.hpp"
+#include "pinrail/block_range.hpp"
 #include "pinrail/forward_pass.hpp"
 #include "pinrail/guards.hpp"
 #include "pinrail/model.hpp"
@@ -69,8 +69,8 @@ class runtime {
   [[nodiscard]] result<forward_pass> try_managed_forward(stream_ref stream,
                                                          const pass_options& options = {}) const noexcept;
 
-  /// Holds a block without a pass. Loads it first if it is absent, waiting up to scheduler_options::load_deadline; throws
-  /// then `errc::no_victim` with the blockers named, or what the load failed with.
+  /// Holds a block without a pass. Loads it first if it is absent, waiting up to scheduler_options::load_deadline;
+  /// throws then `errc::no_victim` with the blockers named, or what the load failed with.
   block_pin pin(block_index block) const;
   [[nodiscard]] result<block_pin> try_pin(block_index block) const noexcept;
 

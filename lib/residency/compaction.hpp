@@ -29,8 +29,8 @@ class compaction {
 
   /// Any thread. A later request replaces an earlier one that was not served yet: who waits asks again.
   void request(const room_request& r) noexcept;
-  /// Any thread. Moves blocks together until so many free pages are in one piece. Only blocks of idle runtimes go for it, and
-  /// only where not so much is free. Nobody waits for it, so it gives way to requests.
+  /// Any thread. Moves blocks together until so many free pages are in one piece. Only blocks of idle runtimes go for
+  /// it, and only where not so much is free. Nobody waits for it, so it gives way to requests.
   void request_free_run(std::uint32_t pages) noexcept;
   /// Who asked needs it no more.
   void withdraw(const room_request& r) noexcept;

@@ -126,7 +126,8 @@ bool scheduler_state::await_callers() noexcept {
   return await_condition([this] {
     if (calls_.load(order::seq_cst) != 0) return false;
     const std::lock_guard lock(registry_);
-    return std::all_of(registered_.begin(), registered_.end(), [](const auto& r) { return r->open_uses() == 0 && !r->has_pins(); });
+    return std::all_of(registered_.begin(), registered_.end(),
+                       [](const auto& r) { return r->open_uses() == 0 && !r->has_pins(); });
   });
 }
 

@@ -149,17 +149,16 @@ TEST_F(fragmentation, eight_threads_mix_sizes_under_pressure) {
   });
 }
 
-// Blocks of a model that fits leave holes that no block of the next one fits into. Memory is moved together rather than the
-// model's own blocks evicted again and again.
+// Blocks of a model that fits leave holes that no block of the next one fits into. Memory is moved together rather than
+// the model's own blocks evicted again and again.
 TEST(simulated_fragmentation, a_model_that_fits_stays_after_others_of_other_sizes) {
   auto dev = open_device("simulated:vram=1GiB,h2d=25GB/s,d2h=25GB/s,d2d=1TB/s");
   scheduler sched(*dev, {.high_watermark = 1});
   const auto add = [&](const char* name, int count, std::uint64_t size_bytes) {
     std::vector<block_info> blocks;
     for (int b = 0; b < count; ++b) blocks.push_back({std::to_string(b), size_bytes, {}});
-    return sched.add_runtime(name, model_from_callback(blocks, [](block_index, std::uint64_t, std::span<std::byte>) {
-                               return true;
-                             }));
+    return sched.add_runtime(
+        name, model_from_callback(blocks, [](block_index, std::uint64_t, std::span<std::byte>) { return true; }));
   };
   const runtime small = add("small", 25, 40_MiB);
   const runtime large = add("large", 15, 64_MiB);

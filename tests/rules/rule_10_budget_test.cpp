@@ -120,8 +120,11 @@ TEST(rule_10, reserved_bytes_with_memory_are_contiguous_and_untouched) {
 
 TEST(rule_10, the_budget_shrinks_and_grows_while_it_is_full) {
   // Without plans: one that was made for the small budget is followed for a while after it has grown.
-  rig r{{.vram_budget = 8 * block_bytes, .max_vram_budget = 16 * block_bytes, .high_watermark = 1,
-         .load_deadline = std::chrono::milliseconds(100), .paced_plans = false}};
+  rig r{{.vram_budget = 8 * block_bytes,
+         .max_vram_budget = 16 * block_bytes,
+         .high_watermark = 1,
+         .load_deadline = std::chrono::milliseconds(100),
+         .paced_plans = false}};
   auto a = r.add("a", 16, block_bytes);
   r.run(a);
   r.sched().set_vram_budget(4 * block_bytes);
