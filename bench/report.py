@@ -305,7 +305,7 @@ def table(header, rows):
 def ns(value):
     if value is None:
         return "-"
-    for limit, factor, unit in ((1e4, 1, "ns"), (1e7, 1e-3, "us"), (1e10, 1e-6, "ms")):
+    for limit, factor, unit in ((1e3, 1, "ns"), (1e6, 1e-3, "us"), (1e9, 1e-6, "ms")):
         if value < limit:
             return f"{value * factor:.3g} {unit}"
     return f"{value * 1e-9:.3g} s"
