@@ -1,4 +1,4 @@
-// The blocks of a runtime: candidate bits that follow the words (E1), references for second chance, and what an idle
+// The blocks of a runtime: candidate bits that follow the words (E1), estimates of reuse, and what an idle
 // runtime remembers of its passes.
 #include "core/runtime_blocks.hpp"
 
