@@ -18,6 +18,11 @@ if(PINRAIL_FUZZ)
   target_compile_options(pinrail_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
+if(PINRAIL_MUTANT)
+  message(WARNING "This build is broken on purpose: PINRAIL_MUTANT=${PINRAIL_MUTANT}")
+  target_compile_definitions(pinrail_options INTERFACE PINRAIL_MUTANT=${PINRAIL_MUTANT})
+endif()
+
 set(PINRAIL_HAVE_CUDA OFF)
 if(NOT PINRAIL_CUDA STREQUAL "OFF")
   find_package(CUDAToolkit 12.8 QUIET)

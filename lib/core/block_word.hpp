@@ -126,7 +126,7 @@ class block_word {
     while (seen & bits::claim_bit && !is_broken<A>(mutant::look_keeps_claim)) {
       if (word_.compare_exchange_weak(seen, seen & ~bits::claim_bit, order::claim, order::look)) break;
     }
-    return seen & (bits::resident_bit | bits::moving_bit);
+    return seen & (bits::resident_bit | (is_broken<A>(mutant::move_hides_block) ? 0 : bits::moving_bit));
   }
 
   // ---- evictors -------------------------------------------------------------------------------------------

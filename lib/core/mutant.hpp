@@ -20,6 +20,7 @@ enum class mutant : std::uint8_t {
   publish_relaxed,           ///< the publication of a load publishes nothing
   begin_load_in_two_steps,   ///< looks, then takes
   move_ignores_pins,         ///< moves a block in use
+  move_hides_block,          ///< a block that is being moved is not seen resident
   write_back_ignores_pins,   ///< writes back what someone may be changing
   write_back_cleans_at_end,  ///< what is dirtied during a write-back is clean after it
   failed_write_back_cleans,  ///< a failed write-back shows the block clean for a moment

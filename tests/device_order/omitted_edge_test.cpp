@@ -205,8 +205,14 @@ class omitted_edge : public testing::TestWithParam<std::tuple<program, schedule>
 TEST_P(omitted_edge, is_reported_in_every_run) {
   using testing::AllOf, testing::Contains, testing::HasSubstr;
   const program& what = std::get<program>(GetParam());
-  for (int i = 0; i < runs; ++i)
-    ASSERT_THAT(run(what.left_out), Contains(AllOf(HasSubstr(what.second), HasSubstr(what.first)))) << "run " << i;
+  int reported = 0;
+  for (int i = 0; i < runs && reported == i; ++i) {
+    const auto found = run(what.left_out);
+    EXPECT_THAT(found, Contains(AllOf(HasSubstr(what.second), HasSubstr(what.first)))) << "run " << i;
+    reported += !HasFailure();
+  }
+  RecordProperty("runs", runs);
+  RecordProperty("reported", reported);
 }
 
 TEST_P(omitted_edge, left_in_gives_nothing_to_report) {

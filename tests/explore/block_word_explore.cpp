@@ -338,6 +338,24 @@ PINRAIL_EXPLORE(a_move_against_pins, preemptions(3), "a block moves only while n
 PINRAIL_FINDS(a_move_against_pins, move_ignores_pins);
 
 template <class A>
+struct a_move_against_looks_under_a_guard : block_suite<A, a_move_against_looks_under_a_guard<A>, 3> {
+  void thread(unsigned i) {
+    if (i == 0) {
+      if (this->word.begin_move()) this->word.publish();
+    } else if (i == 1) {
+      this->evict();
+    } else {
+      RL_ASSERT(this->rules.guard());
+      if (this->word.seen_resident()) RL_ASSERT(this->word.seen_resident());
+      this->rules.unguard();
+    }
+  }
+};
+PINRAIL_EXPLORE(a_move_against_looks_under_a_guard, preemptions(3),
+                "what was seen resident under a guard is seen so while it is moved");
+PINRAIL_FINDS(a_move_against_looks_under_a_guard, move_hides_block);
+
+template <class A>
 struct dirty_blocks_are_not_lost : block_suite<A, dirty_blocks_are_not_lost<A>, 3> {
   rl::var<int> host;
   void before() {

@@ -86,6 +86,7 @@ class file_faults : public testing::TestWithParam<file_io> {
 
 TEST_P(file_faults, cut_at_every_chunk) {
   const auto data_begin = content.size() - r.size_bytes();  // not before; sizes on the device include padding
+  int cuts = 0;
   for (std::uint64_t left = content.size() - 1; left > data_begin; left -= std::min<std::uint64_t>(left, 1999)) {
     std::filesystem::resize_file(file.path(), left);
     const error e = bed.use(r, blocks - 1);
@@ -94,7 +95,10 @@ TEST_P(file_faults, cut_at_every_chunk) {
     write_from(file.path(), content, left);
     expect_right(blocks - 1);
     (void)bed.all().sched().budget().reserve_bytes(1_MiB, "so that it leaves");
+    ++cuts;
   }
+  EXPECT_GT(cuts, 0);
+  RecordProperty("faults_tried", cuts);
 }
 
 TEST_P(file_faults, cut_to_nothing) {
@@ -176,6 +180,7 @@ TEST_P(file_faults, cut_while_it_is_read) {
   cutter.join();
   EXPECT_GE(failed, 5);
   EXPECT_GE(succeeded, 5);
+  RecordProperty("faults_tried", failed);
   for (block_index b = 0; b < blocks; ++b) expect_right(b);
 }
 

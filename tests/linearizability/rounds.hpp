@@ -146,9 +146,11 @@ void expect_linearizable(const round_plan& plan = {}) {
   const round_report r = round_runner<Subject>(plan, run_seed()).run();
   fmt::print("{} threads, {} rounds, {} calls, {} % beside another, {} configurations: {}\n", plan.threads, r.rounds,
              r.calls, 100 * r.overlapping / r.calls, r.configurations, r.rejected ? "REJECTED" : "linearizable");
+  testing::Test::RecordProperty("threads", std::to_string(plan.threads));
   testing::Test::RecordProperty("rounds", std::to_string(r.rounds));
   testing::Test::RecordProperty("calls", std::to_string(r.calls));
   testing::Test::RecordProperty("overlapping_calls", std::to_string(r.overlapping));
+  testing::Test::RecordProperty("configurations", std::to_string(r.configurations));
   EXPECT_FALSE(r.rejected) << *r.rejected;
   EXPECT_TRUE(r.overlapping > 0 || plan.threads == 1) << "the calls did not overlap";
 }
