@@ -65,6 +65,7 @@ def at(what, path):
 
 
 TESTS = ("result", "testsuites", 0, "testsuite")
+OTHER = {"name": "other", "result": "COMPLETED"}
 RUN = ("result", 0, "runs", 1)
 
 # Part, where something else is found, what is found there.
@@ -85,23 +86,26 @@ WRONG = [
     ("linearizability", (*TESTS, 0, "failures"), [{"failure": "not linearizable"}]),
     ("linearizability", (*TESTS, 0, "calls"), "0"),
     ("linearizability", (*TESTS, 1, "rejected_after_rounds"), "never"),
-    ("linearizability", TESTS, []),
+    ("linearizability", (*TESTS, 0), OTHER),
+    ("linearizability", (*TESTS, 1), OTHER),
     ("stalled", (*TESTS, 0, "failures"), [{"failure": "others can't go on"}]),
     ("stalled", (*TESTS, 0, "fewest_operations_of_others"), "0"),
     ("stalled", (*TESTS, 0, "points"), "0"),
     ("stalled", (*TESTS, 1, "operations_of_others"), "0"),
     ("stalled", (*TESTS, 2, "result"), "SKIPPED"),
-    ("stalled", TESTS, []),
+    ("stalled", TESTS, [OTHER]),
     ("faults", (*TESTS, 0, "leaks"), "1"),
     ("faults", (*TESTS, 0, "faults_tried"), "0"),
     ("faults", (*TESTS, 0, "failures"), [{"failure": "corrupted"}]),
     ("faults", (*TESTS, 2, "result"), "SUPPRESSED"),
     ("faults", ("output",), "...\nhang: not over after 100 s"),
     ("faults_cuda", (*TESTS, 0, "leaks"), "2"),
+    ("faults_cuda", TESTS, [OTHER]),
     ("device_order", (*TESTS, 1, "reported"), "49"),
     ("device_order", (*TESTS, 1, "runs"), "0"),
     ("device_order", (*TESTS, 2, "failures"), [{"failure": "reported"}]),
-    ("device_order", TESTS, []),
+    ("device_order", (*TESTS, 2), OTHER),
+    ("device_order", TESTS, [OTHER]),
     ("fuzz", ("result", 0, "result"), "ORACLE BROKEN: too long"),
     ("fuzz", ("result", 0, "runs"), 0),
     ("fuzz", ("targets",), ["api", "sizes"]),
