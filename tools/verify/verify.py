@@ -110,10 +110,16 @@ def as_json(results, failures):
     }
 
 
+def whole(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
 def read_command_line():
     parser = argparse.ArgumentParser(prog="./dev verify", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    whole = lambda text: max(int(text), 1)
     parser.add_argument("--only", action="append", choices=[part.name for part in PARTS], metavar="PART",
                         help="only this part; may be repeated")
     parser.add_argument("--list", action="store_true", help="say which parts there are")
