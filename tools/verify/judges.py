@@ -139,7 +139,8 @@ def stalled(gave, verdict):
             did = case["fewest_operations_of_others"]
             verdict.expect(int(case["points"]) > 0, f"{name}: was stopped nowhere")
             points += int(case["points"])
-            rows.append([short, case["points"], case["places"], number(did), case.get("refused_meanwhile") or "nothing"])
+            refused = re.sub(r" \([^)]*\)", "", case.get("refused_meanwhile", ""))  # without the reasons
+            rows.append([short, case["points"], case["places"], number(did), refused or "nothing"])
         elif "operations_of_others" in case:
             did = case["operations_of_others"]
             rows.append([short, "1", "1", number(did), "nothing"])

@@ -41,7 +41,7 @@ def run_all(parts, settings):
     for i, part in enumerate(parts, 1):
         with Progress(part.name, i, len(parts)) as progress:
             gave = run_part(part, Runner(progress, settings.jobs, settings))
-            gave["seconds"] = round(progress.seconds, 1)
+            gave |= {"seconds": round(progress.seconds, 1), "on": machine()}
             verdict = part.judge(gave)
             progress.state(("FALLS SHORT: " if verdict.failures else "left out: " if verdict.left_out else "ok: ") +
                            verdict.headline)
@@ -80,13 +80,18 @@ def report(results):
     for part, _, verdict in results:
         for failure in verdict.failures:
             print(f"\n{part.name}: {failure}")
-    print(f"\nVerification, {machine()}\n\n{table(summary(results))}")
+    print(f"\nVerification, {' and '.join(machines(results))}\n\n{table(summary(results))}")
     failures = sum(len(verdict.failures) for _, _, verdict in results)
     left_out = [part.name for part, _, verdict in results if verdict.left_out]
     print(f"\n{len(results)} of {len(PARTS)} parts, {len(mutants) - 1} mutants" +
           (f", left out: {', '.join(left_out)}" if left_out else "") +
           f": {f'{failures} FALL SHORT' if failures else 'all as it must be'}")
     return failures
+
+
+def machines(results):
+    """Where and when the parts were run: one, unless they come from several runs."""
+    return sorted({gave.get("on", "not known when or where") for _, gave, _ in results})
 
 
 def machine():
@@ -102,7 +107,7 @@ def machine():
 
 def as_json(results, failures):
     return {
-        "machine": machine(),
+        "on": machines(results),
         "failures": failures,
         "parts": {part.name: {"about": part.about, "counted": verdict.headline, "seconds": gave.get("seconds"),
                               "result": result_of(verdict), "failures": verdict.failures, "tables": verdict.tables,
