@@ -18,8 +18,9 @@ from runner import ROOT, CannotRun
 
 BUILD = ROOT / "build" / "release"
 
-# Mistakes that the stress must find: each was found in every one of many runs, soon.
-PLANTED = ("note_takes_any_slot", "rules_not_read", "move_ignores_pins")
+# Mistakes that the stress must find: those that it has found in every run, soon. Others need interleavings that it
+# rarely meets (move_ignores_pins: not once in three minutes); explore finds them all.
+PLANTED = ("note_takes_any_slot", "rules_not_read", "replace_counts_twice")
 PLANTED_SECONDS = 60
 
 
