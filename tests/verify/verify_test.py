@@ -32,7 +32,8 @@ def search(mutant, **more):
             "states": 100, **more}
 
 
-STRESS = {"seed": 1, "threads": 8, "rounds": 5, "done": 1000, "evictions": {"demand": 3}, "violations": 0, "findings": []}
+STRESS = {"seed": 1, "threads": 8, "rounds": 5, "done": 1000, "evictions": {"demand": 3}, "violations": 0,
+          "findings": []}
 FOUND = STRESS | {"violations": 1, "findings": [{"check": "order", "after_s": 0.5, "text": "too early"}]}
 EDGE = "is_reported_in_every_run/copy_before_last_use_"
 IN_ORDER = "left_in_gives_nothing_to_report/copy_before_last_use_reversed"
@@ -44,7 +45,8 @@ RIGHT = {
                      "mutants": [{"name": "m", "scenario": "pins", "schedules": 2, "found": True}]}, declared=["m"]),
     "linearizability": gave(tests(holds={"threads": "3", "calls": "50", "configurations": "70"},
                                   flaw={"rejected_after_rounds": "4"})),
-    "stalled": gave(tests(pin={"points": "4", "places": "3", "fewest_operations_of_others": "20", "refused_meanwhile": ""},
+    "stalled": gave(tests(pin={"points": "4", "places": "3", "fewest_operations_of_others": "20",
+                               "refused_meanwhile": ""},
                           log={"operations_of_others": "40"}, other={})),
     "faults": gave(tests(sweep={"faults_tried": "100", "leaks": "0", "runs_with_problems": "0"},
                          stalls={"stalls_tried": "10", "leaks": "0"}, other={})),

@@ -69,8 +69,8 @@ def models(gave, verdict):
             rows.append([s["model"], s["config"], number(s["states"]), s["problem"] or "holds"])
         else:
             verdict.expect(s["found"], f"{s['model']} {s['mutant']}: SURVIVES")
-            verdict.mutants.append([f"model {s['model']}", s["mutant"], f"spin: {s['found']}" if s["found"] else "SURVIVES",
-                                    f"{number(s['states'])} states"])
+            by = f"spin: {s['found']}" if s["found"] else "SURVIVES"
+            verdict.mutants.append([f"model {s['model']}", s["mutant"], by, f"{number(s['states'])} states"])
     verdict.failures += gave["result"]["unchecked"]
     verdict.expect(len(rows) > 1, "no model was checked")
     verdict.expect(len(verdict.mutants) >= FEWEST_MODEL_MUTANTS, f"fewer than {FEWEST_MODEL_MUTANTS} mutants")
@@ -131,7 +131,8 @@ def linearizability(gave, verdict):
 
 @part
 def stalled(gave, verdict):
-    rows = verdict.table("Stalled threads", "stopped in", "points", "places", "others did at least", "refused meanwhile")
+    rows = verdict.table("Stalled threads", "stopped in", "points", "places", "others did at least",
+                         "refused meanwhile")
     points = 0
     for name, case in test_cases(gave, verdict):
         short = name.split("/", 1)[-1].replace("others_go_on/", "")
@@ -231,6 +232,7 @@ def stress(gave, verdict):
     evictions = sum(r["evictions"].values())
     verdict.expect(r["violations"] == 0, f"{r['violations']} violations, seed {r['seed']}")
     verdict.expect(r["rounds"] > 0 and r["done"] > 0 and evictions > 0, "nothing was done")
-    verdict.table("Stress", "seed", "threads", "rounds", "operations", "evictions", "violations").append(
-        [str(r["seed"]), str(r["threads"]), number(r["rounds"]), number(r["done"]), number(evictions), str(r["violations"])])
+    rows = verdict.table("Stress", "seed", "threads", "rounds", "operations", "evictions", "violations")
+    rows.append([str(r["seed"]), str(r["threads"]), number(r["rounds"]), number(r["done"]), number(evictions),
+                 str(r["violations"])])
     verdict.headline = f"{number(r['done'])} operations, {number(evictions)} evictions, {r['violations']} violations"

@@ -55,7 +55,8 @@ def run_for_json(runner, command_for, limit_s):
 
 def run_models(runner):
     script = ROOT / "tests" / "model" / "run.py"
-    return run_for_json(runner, lambda file: [sys.executable, script, "--jobs", min(runner.jobs, 2), "--json", file], 7200)
+    jobs = min(runner.jobs, 2)  # each takes up to 4 GB
+    return run_for_json(runner, lambda file: [sys.executable, script, "--jobs", jobs, "--json", file], 7200)
 
 
 def run_explore(runner):
@@ -73,7 +74,8 @@ def declared_mutants(header):
 def run_tests(name):
     def run(runner):
         build_release(runner, [f"test_{name}"])
-        return run_for_json(runner, lambda file: [BUILD / "tests" / f"test_{name}", f"--gtest_output=json:{file}"], 3600)
+        program = BUILD / "tests" / f"test_{name}"
+        return run_for_json(runner, lambda file: [program, f"--gtest_output=json:{file}"], 3600)
     return run
 
 
@@ -138,7 +140,8 @@ PARTS = [
     Part("stalled", "each thread stopped at each point: the others go on", run_tests("stalled"), judges.stalled),
     Part("faults", "each device call and each read fails or stalls once", run_tests("faults"), judges.faults),
     Part("faults_cuda", "the same over the CUDA backend, on a fake runtime", run_cuda_faults, judges.faults),
-    Part("device_order", "each GPU edge left out: reported in every run", run_tests("device_order"), judges.device_order),
+    Part("device_order", "each GPU edge left out: reported in every run", run_tests("device_order"),
+         judges.device_order),
     Part("fuzz", "libFuzzer on readers, parsers and the public calls", run_fuzz, judges.fuzz),
     Part("planted", "mistakes planted in the code: found by the stress", run_planted, judges.planted),
     Part("stress", "everything at once, under an oracle", run_stress, judges.stress),

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs the proofs of Pinrail's protocol, one part after the other, and ends with tables of what they found.
 
-Builds what it needs in build/. What each part gave is kept in build/verify/; `--from build/verify` shows the tables of the
-last run again. The exit status is 0 if everything is as it must be, and 1 if anything falls short: an invariant that breaks,
-a mutant that survives, a leak, a hang, a test that was not run, a part that could not be run.
+Builds what it needs in build/. What each part gave is kept in build/verify/; `--from build/verify` shows the tables
+of the last run again. The exit status is 0 if everything is as it must be, and 1 if anything falls short: an invariant
+that breaks, a mutant that survives, a leak, a hang, a test that was not run, a part that could not be run.
 """
 import argparse
 import json
@@ -38,10 +38,11 @@ def run_part(part, runner):
 def run_all(parts, settings):
     """Runs the parts. Yields each with what it gave, which is also kept."""
     KEPT.mkdir(parents=True, exist_ok=True)
+    on = machine()
     for i, part in enumerate(parts, 1):
         with Progress(part.name, i, len(parts)) as progress:
             gave = run_part(part, Runner(progress, settings.jobs, settings))
-            gave |= {"seconds": round(progress.seconds, 1), "on": machine()}
+            gave |= {"seconds": round(progress.seconds, 1), "on": on}
             verdict = part.judge(gave)
             progress.state(("FALLS SHORT: " if verdict.failures else "left out: " if verdict.left_out else "ok: ") +
                            verdict.headline)
