@@ -5,6 +5,8 @@
 
 #include <boost/lockfree/queue.hpp>
 #include <mutex>
+#include <semaphore>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -26,7 +28,11 @@ struct staging::parts {
   parts(staging& whole, std::uint32_t threads)
       : owner(whole), arena(static_cast<int>(threads), 0), started(most_slabs), finished(most_slabs) {}
 
+  /// Runs the task that has waited longest, if there is one.
   void run_next() noexcept;
+  void run_in_worker() noexcept;
+  /// The thread for when no worker comes.
+  void run_when_asked() noexcept;
 
   staging& owner;
   std::mutex preparing;  ///< control plane
@@ -37,7 +43,10 @@ struct staging::parts {
   tbb::task_arena arena;
   queue started, finished;
   core::atomic<std::uint32_t> inside{0};  ///< tasks that may still touch this object
-  core::atomic<std::uint32_t> busy{0};    ///< workers that run one
+  core::atomic<std::uint32_t> asked{0};   ///< for help; taken back by who helps
+  core::atomic<std::uint32_t> closing{0};
+  std::counting_semaphore<> wanted{0};  ///< once for each time that `asked` was set, and at the end
+  std::thread helper;
 };
 
 staging::staging(devices::backend& device, std::uint32_t slabs, std::uint64_t slab_bytes, std::uint32_t threads,
@@ -50,6 +59,9 @@ staging::staging(devices::backend& device, std::uint32_t slabs, std::uint64_t sl
 
 staging::~staging() {
   while (parts_->inside.load(order::acquire) != 0) std::this_thread::yield();
+  parts_->closing.store(1, order::release);
+  parts_->wanted.release();
+  if (parts_->helper.joinable()) parts_->helper.join();
   for (std::uint32_t i = 0; i < parts_->count.load(order::acquire); ++i) device_.free_pinned(parts_->slabs[i].memory);
 }
 
@@ -73,6 +85,10 @@ void staging::prepare(std::uint64_t largest_chunk_bytes) {
   if (got == 0)
     throw error(why, fmt::format("no page-locked memory for staging, not even one slab of {}: {} (native code {})",
                                  format_bytes(slab_bytes_), to_string(why.code), why.native_code));
+  try {
+    if (device_.is_threaded()) parts_->helper = std::thread([this] { parts_->run_when_asked(); });
+  } catch (const std::system_error&) {  // it helps where it can
+  }
   parts_->count.store(got, order::release);
 }
 
@@ -102,26 +118,34 @@ void staging::start(std::uint32_t slab) noexcept {
   if (!device_.is_threaded()) return finish(slab);
   parts_->inside.fetch_add(1, order::relaxed);
   parts_->started.bounded_push(slab);
-  run_in_arena<parts, &parts::run_next>(parts_->arena, *parts_);
+  run_in_arena<parts, &parts::run_in_worker>(parts_->arena, *parts_);
 }
 
 /// Looks at the queue first and takes its slab from there, not from the closure: the queue is what orders the two
 /// threads.
 void staging::parts::run_next() noexcept {
   std::uint32_t mine = 0;
-  if (started.pop(mine)) {
-    busy.fetch_add(1, order::relaxed);
-    owner.run(mine);
-    busy.fetch_sub(1, order::relaxed);
-  }
+  if (started.pop(mine)) owner.run(mine);
+}
+
+void staging::parts::run_in_worker() noexcept {
+  run_next();
   inside.fetch_sub(1, order::release);
 }
 
-bool staging::help() noexcept {
-  std::uint32_t mine = 0;
-  if (running_ == 0 || parts_->busy.load(order::relaxed) != 0 || !parts_->started.pop(mine)) return false;
-  run(mine);
-  return true;
+void staging::parts::run_when_asked() noexcept {
+  pthread_setname_np(pthread_self(), "pinrail-reads");
+  for (;;) {
+    wanted.acquire();
+    if (closing.load(order::acquire) != 0) return;
+    asked.store(0, order::relaxed);
+    run_next();
+  }
+}
+
+void staging::ask_for_help() noexcept {
+  if (running_ == 0 || parts_->asked.exchange(1, order::relaxed) != 0) return;
+  parts_->wanted.release();
 }
 
 void staging::run(std::uint32_t slab) noexcept {

@@ -4,8 +4,9 @@
 // the transfer thread submits copies from it -> free once they are done on the device.
 //
 // The transfer thread owns every slab that is not in a task. Handing over goes through lock-free queues
-// (Boost.Lockfree); tasks run in a oneTBB arena. On a simulated device, which has no bytes, a task does nothing and is
-// done at once: what its slabs hold must not reach a source.
+// (Boost.Lockfree); tasks run in a oneTBB arena, or, where its workers don't come, one after the other on a thread of
+// ours. On a simulated device, which has no bytes, a task does nothing and is done at once: what its slabs hold must
+// not reach a source.
 #pragma once
 
 #include <cstddef>
@@ -50,9 +51,10 @@ class staging {
   [[nodiscard]] std::span<std::byte> memory(std::uint32_t slab) const noexcept;
   /// Runs the slab's task on a reader thread.
   void start(std::uint32_t slab) noexcept;
-  /// Runs a task that waits, here, if no worker runs any. False if there was none. For who has waited in vain: the
-  /// workers belong to the whole process, and all of them may be in tasks of the user's that wait for Pinrail.
-  bool help() noexcept;
+  /// Has a thread of our own run a task that waits for a worker, if there is one. For who has waited in vain: the
+  /// workers belong to the whole process, and all of them may be in tasks of the user's that wait for Pinrail. Not the
+  /// caller: a read that does not return must not stop the copies of others.
+  void ask_for_help() noexcept;
   /// A slab whose task is done.
   [[nodiscard]] std::optional<std::uint32_t> finished() noexcept;
   /// Tasks started and not yet returned by `finished`.

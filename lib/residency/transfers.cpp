@@ -54,11 +54,12 @@ void transfers::run() noexcept {
   std::uint64_t idle_since_ns = state_.now_ns();
   while (true) {
     const std::uint32_t key = signal_.prepare();
-    if (step() || (state_.now_ns() > idle_since_ns + patience_ns && staging_.help())) {
+    if (step()) {
       signal_.cancel();
       idle_since_ns = state_.now_ns();
       continue;
     }
+    if (state_.now_ns() > idle_since_ns + patience_ns) staging_.ask_for_help();
     if (stopping_.load(order::acquire) != 0 && idle()) {
       signal_.cancel();
       return;
