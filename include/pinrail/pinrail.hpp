@@ -15,3 +15,4 @@
 #include "pinrail/trace.hpp"
 #include "pinrail/units.hpp"
 #include "pinrail/version.hpp"
+#include "pinrail/workspace.hpp"

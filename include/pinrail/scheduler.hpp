@@ -77,6 +77,7 @@ class scheduler {
   [[nodiscard]] pinrail::device& device() const noexcept;
 
  private:
+  friend class workspace;
   std::shared_ptr<residency::scheduler_state> state_;
   budget_control budget_;
 };

@@ -122,6 +122,20 @@ class reservation_table {
     });
   }
 
+  /// Adds to the share of a holder of bytes, which may have had none; all of it or nothing.
+  [[nodiscard]] ruling grow(std::uint32_t index, std::uint64_t pages) noexcept {
+    return change(index, [pages](const reservation& now, std::uint64_t free_pages) -> ruling {
+      if (free_pages - now.share_pages < pages) return shortage(now, pages, free_pages - now.share_pages);
+      return grant(now, holder::bytes, now.share_pages + pages, 0);
+    });
+  }
+  /// Takes from it what it has grown by.
+  void shrink(std::uint32_t index, std::uint64_t pages) noexcept {
+    (void)change(index, [pages](const reservation& now, std::uint64_t) -> ruling {
+      return grant(now, holder::bytes, now.share_pages - pages, 0);
+    });
+  }
+
   /// Ends a reservation of any epoch.
   ruling release(std::uint32_t index) noexcept {
     return change(index, [](const reservation& now, std::uint64_t) -> ruling {

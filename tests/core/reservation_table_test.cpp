@@ -231,6 +231,37 @@ TEST(reservation_table, withheld_pages_can_be_replaced_and_are_no_handles) {
 
 // ---- limits and wrap-arounds ------------------------------------------------------------------------------------
 
+TEST(reservation_table, a_holder_of_bytes_grows_and_shrinks_within_the_capacity) {
+  table t(3, 10);
+  EXPECT_EQ(t.grow(0, 0).now, (reservation{.kind = holder::bytes, .epoch = 1}));
+  EXPECT_EQ(t.grow(0, 4).now.share_pages, 4u);
+  EXPECT_EQ(t.reserve(1, holder::primary, 5, 5).what, verdict::granted);
+  const ruling refused = t.grow(0, 2);
+  EXPECT_EQ(refused.what, verdict::shortage);
+  EXPECT_EQ(refused.needed_pages, 2u);
+  EXPECT_EQ(refused.free_pages, 1u) << "beyond what it has";
+  EXPECT_EQ(t.granted_pages(), 9u);
+  EXPECT_EQ(t.grow(0, 1).now.share_pages, 5u);
+  t.shrink(0, 3);
+  EXPECT_EQ(t.read(0).share_pages, 2u);
+  EXPECT_EQ(t.granted_pages(), 7u);
+  EXPECT_EQ(t.release(0).what, verdict::granted);
+  EXPECT_EQ(t.granted_pages(), 5u);
+}
+
+TEST(reservation_table, threads_grow_and_shrink_one_holder_and_nothing_is_lost) {  // T1
+  table t(2, 12);
+  on_threads(4, [&](int) {
+    for (int i = 0; i < 2000; ++i) {
+      if (t.grow(0, 4).what != verdict::granted) continue;
+      EXPECT_LE(t.granted_pages(), 12u);
+      t.shrink(0, 4);
+    }
+  });
+  EXPECT_EQ(t.granted_pages(), 0u);
+  EXPECT_EQ(t.read(0).share_pages, 0u);
+}
+
 TEST(reservation_table, lets_4095_scopes_of_one_guest_in_and_out_again) {
   table t(2, 100);
   for (std::uint32_t n = 1; n <= 4095; ++n) {
