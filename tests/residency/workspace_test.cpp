@@ -326,6 +326,9 @@ TEST(workspace, a_device_that_refuses_an_event_or_a_wait_loses_nothing) {
   emulated::inject(r.device(), {.where = emulated::call::record_event});
   fill(s, memory, 4 * block_bytes, 1);
   EXPECT_TRUE(w.try_deallocate(memory, 4 * block_bytes, s)) << "the CPU has waited";
+  memory = w.allocate(4 * block_bytes, t);
+  fill(t, memory, 4 * block_bytes, 2);
+  w.deallocate(memory, 4 * block_bytes, t);
   memory = w.allocate(4 * block_bytes, s);
   held.hold(s);
   w.deallocate(memory, 4 * block_bytes, s);
