@@ -1,7 +1,7 @@
 // graph_step: a CUDA graph of the part of a step whose blocks stay, replayed while the other blocks stream.
 //
-// A block that is in use keeps its address. So the uses of the first blocks are held for the life of the graph; the
-// kernels over them are captured once, with plain pointers. Each step replays the graph, and meanwhile the other blocks
+// A pinned block keeps its address. So the first blocks are pinned for the life of the graph; the kernels over them are
+// captured once, with plain pointers. Each step replays the graph, and meanwhile the other blocks
 // are copied in; their kernels follow on the same stream as usual. Every kernel fingerprints its block.
 #include <cuda_runtime.h>
 #include <fmt/format.h>
@@ -103,11 +103,14 @@ int run(const options& o) {
   check(cudaMemsetAsync(sums, 0, sums_bytes, stream), "sums");
 
   // Held for the life of the graph. The stream is ordered after their copies here, so the graph needs no waits.
-  auto holding = model.managed_forward(owned, {.order = pinrail::order::data_dependent});
-  std::vector<pinrail::use> held;
-  for (block_index b = 0; b < o.resident; ++b) held.push_back(holding.use(b));
+  std::vector<pinrail::block_pin> held;
+  for (block_index b = 0; b < o.resident; ++b) {
+    held.push_back(model.pin(b));
+    held.back().order_after_load(owned);
+  }
   const captured_step step(stream, [&] {
-    for (const pinrail::use& u : held) cuda_add_fingerprint(stream, u.device_ptr(), u.size_bytes(), sums + u.block());
+    for (const pinrail::block_pin& p : held)
+      cuda_add_fingerprint(stream, p.device_ptr(), p.size_bytes(), sums + p.block());
   });
 
   std::vector<block_index> others;
@@ -126,8 +129,8 @@ int run(const options& o) {
   const double wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   const auto streamed = model.statistics().loaded_bytes - loaded_before;
   pass.end();
+  for (const pinrail::block_pin& p : held) p.record_use(owned);  // of the last replay
   held.clear();
-  holding.end();
 
   std::vector<std::uint64_t> seen(o.blocks);
   check(cudaMemcpyAsync(seen.data(), sums, sums_bytes, cudaMemcpyDeviceToHost, stream), "sums");

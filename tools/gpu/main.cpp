@@ -13,11 +13,9 @@ namespace {
 
 using part = nlohmann::json (*)(const gpu::settings&);
 
-const std::map<std::string, part> parts{{"content", gpu::content},
-                                        {"bandwidth", gpu::bandwidth},
-                                        {"overlap", gpu::overlap},
-                                        {"costs", gpu::costs},
-                                        {"plain", gpu::plain}};
+const std::map<std::string, part> parts{{"content", gpu::content}, {"bandwidth", gpu::bandwidth},
+                                        {"overlap", gpu::overlap}, {"hot_paths", gpu::hot_paths},
+                                        {"costs", gpu::costs},     {"plain", gpu::plain}};
 
 nlohmann::json describe(const gpu::settings& s) {
   int driver = 0;
@@ -37,7 +35,8 @@ int main(int argc, char** argv) {
   std::string name;
   std::string json;
   gpu::settings s;
-  app.add_option("part", name, "device (only describes it), content, bandwidth, overlap, costs or plain")->required();
+  app.add_option("part", name, "device (only describes it), content, bandwidth, overlap, hot_paths, costs or plain")
+      ->required();
   app.add_option("--device", s.ordinal, "CUDA ordinal")->capture_default_str();
   app.add_option("--json", json, "Where the figures go; else to standard output");
   app.add_flag("--brief", s.brief, "A few of everything, for memcheck");

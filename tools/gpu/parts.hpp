@@ -23,6 +23,8 @@ nlohmann::json content(const settings& s);
 nlohmann::json bandwidth(const settings& s);
 /// (d) Step time against the larger of computing and copying.
 nlohmann::json overlap(const settings& s);
+/// (f) Pins, guards and uses of resident blocks, each thread its own block, on one to all cores.
+nlohmann::json hot_paths(const settings& s);
 /// (g) What the calls cost that Pinrail makes, or may make one day.
 nlohmann::json costs(const settings& s);
 /// (h) Two models that share a budget, against plain ways to do it.

@@ -65,9 +65,13 @@ def pipeline(part):
 
 
 def hot_paths(part):
-    return f"{part['cores']} cores.\n\n" + table(
-        ["benchmark", "threads", "time"],
-        [[r["name"], r["threads"], f"{r['real_time_ns']:.2f} ns"] for r in part["rows"]])
+    def per_second(r, key):
+        return f"{r[key] / 1e6:.2f} M/s ({r[key] / part['rows'][0][key]:.2f} x)"
+    return f"{part['cores']} cores; in parentheses, how many times the rate of one thread.\n\n" + table(
+        ["threads", "pins", "guards", "uses"],
+        [[r["threads"]] + [per_second(r, key) for key in ("pins_per_second", "guards_per_second", "uses_per_second")]
+         for r in part["rows"]]) + "\npinrail_bench, on a device whose calls do nothing:\n\n" + table(
+        ["benchmark", "time"], [[r["name"], f"{r['real_time_ns']:.2f} ns"] for r in part["bench"]])
 
 
 def costs(part):
