@@ -65,6 +65,17 @@ class Tables(unittest.TestCase):
         for title in report.TITLES.values():
             self.assertEqual(text.count(f"## {title}\n"), 1)
 
+    def test_targets_are_judged_by_the_figures(self):
+        self.assertEqual([met for _, met in report.targets(SAMPLE["parts"])], [True, True, True, True])
+        worse = json.loads(json.dumps(SAMPLE["parts"]))
+        worse["bandwidth"]["rows"][1]["share_of_bare"] = 0.97
+        worse["overlap"]["rows"][0]["step_less_first_block_per_bound"] = 1.06
+        worse["plain"]["rows"][0]["prefix_s"] = 0.0629
+        worse["hot_paths"]["rows"][1]["pins_per_second"] = 1.1e9
+        self.assertEqual([met for _, met in report.targets(worse)], [False, False, False, False])
+        self.assertEqual(list(report.targets({})), [])
+        self.assertIn("(least: 97.0 %) | **not met** |", report.markdown({**SAMPLE, "parts": worse}))
+
     def test_every_part_is_known_everywhere(self):
         self.assertEqual([p[0] for p in run.PARTS], list(report.TITLES))
         self.assertEqual(list(SAMPLE["parts"]), list(report.TITLES))

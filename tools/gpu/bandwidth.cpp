@@ -92,7 +92,7 @@ double pinrail_rate(way w, const settings& s, std::uint64_t size_bytes, std::uin
 }  // namespace
 
 nlohmann::json bandwidth(const settings& s) {
-  constexpr std::uint64_t largest = 1_GiB;
+  const std::uint64_t largest = s.brief ? 1_MiB : 1_GiB;
   nlohmann::json rows;
   std::vector<std::uint64_t> sizes;
   for (std::uint64_t size = 64_KiB; size <= largest; size *= 4) sizes.push_back(size);
@@ -102,7 +102,7 @@ nlohmann::json bandwidth(const settings& s) {
     for (const std::uint64_t size : sizes) {
       const double plainly = bare(w, host, device, size);
       // Small blocks: fewer bytes will do. Large ones: six of them.
-      const double ours = pinrail_rate(w, s, size, std::max(6 * size, std::min(1_GiB, 1024 * size)));
+      const double ours = pinrail_rate(w, s, size, std::max(6 * size, std::min(largest, 1024 * size)));
       rows.push_back({{"direction", names[static_cast<std::size_t>(w)]},
                       {"size_bytes", size},
                       {"bare_bytes_per_second", plainly},

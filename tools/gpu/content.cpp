@@ -60,7 +60,7 @@ tally walk(pinrail::scheduler& sched, const std::vector<pinrail::runtime>& runti
 nlohmann::json content(const settings& s) {
   const std::vector<std::uint64_t> sizes =
       s.brief ? std::vector<std::uint64_t>{64_KiB, 1_MiB} : std::vector<std::uint64_t>{64_KiB, 1_MiB, 8_MiB, 40_MiB};
-  const int passes = s.brief ? 3 : 60;
+  const int passes = s.brief ? 8 : 60;
   std::vector<std::unique_ptr<model_blocks>> models;
   std::uint64_t all_bytes = 0;
   for (const std::uint64_t size : sizes) {

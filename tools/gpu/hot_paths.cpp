@@ -8,11 +8,9 @@ namespace {
 
 using namespace pinrail::literals;
 
-constexpr double seconds_each = 0.3;
-
-/// Operations a second of so many threads together: each repeats its own until the time is over.
+/// Operations a second of so many threads together, for that long.
 template <class Begin>
-double rate_of(unsigned threads, Begin&& begin) {
+double rate_of(unsigned threads, double seconds, Begin&& begin) {
   std::vector<std::uint64_t> counts(threads);
   stopwatch watch;
   {
@@ -22,7 +20,7 @@ double rate_of(unsigned threads, Begin&& begin) {
         auto operation = begin(t);
         const stopwatch mine;
         std::uint64_t count = 0;
-        while (mine.seconds() < seconds_each)
+        while (mine.seconds() < seconds)
           for (int i = 0; i < 256; ++i, ++count) operation();
         counts[t] = count;
       });
@@ -65,12 +63,13 @@ nlohmann::json hot_paths(const settings& s) {
     all.pass = model.managed_forward(all.stream, {.order = pinrail::order::data_dependent});
     return all;
   };
+  const double seconds = s.brief ? 0.05 : 0.3;
   nlohmann::json rows;
   for (unsigned threads = 1;; threads = std::min(2 * threads, cores)) {
     rows.push_back({{"threads", threads},
-                    {"pins_per_second", rate_of(threads, pin)},
-                    {"guards_per_second", rate_of(threads, guard)},
-                    {"uses_per_second", rate_of(threads, use)}});
+                    {"pins_per_second", rate_of(threads, seconds, pin)},
+                    {"guards_per_second", rate_of(threads, seconds, guard)},
+                    {"uses_per_second", rate_of(threads, seconds, use)}});
     if (threads == cores) return rows;
   }
 }

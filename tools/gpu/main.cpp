@@ -39,7 +39,7 @@ int main(int argc, char** argv) {
       ->required();
   app.add_option("--device", s.ordinal, "CUDA ordinal")->capture_default_str();
   app.add_option("--json", json, "Where the figures go; else to standard output");
-  app.add_flag("--brief", s.brief, "A few of everything, for memcheck");
+  app.add_flag("--brief", s.brief, "A little of everything, for memcheck and for tests");
   CLI11_PARSE(app, argc, argv);
   try {
     if (name != "device" && !parts.contains(name))

@@ -8,9 +8,9 @@ using namespace pinrail::literals;
 
 nlohmann::json overlap(const settings& s) {
   constexpr std::uint32_t count = 48;
-  constexpr std::uint64_t block_bytes = 64_MiB;
-  constexpr int warm_up = 12;
-  constexpr int steps = 8;
+  const std::uint64_t block_bytes = s.brief ? gemm_bytes : 64_MiB;
+  const int warm_up = s.brief ? 2 : 12;
+  const int steps = s.brief ? 2 : 8;
   const model_blocks blocks(count, block_bytes);
   const compute work;
   const double copy_s = copy_seconds(blocks.block(0), block_bytes);

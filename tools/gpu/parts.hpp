@@ -14,7 +14,7 @@ namespace gpu {
 struct settings {
   std::shared_ptr<pinrail::device> device;
   int ordinal = 0;
-  bool brief = false;  ///< a few of everything, for memcheck
+  bool brief = false;  ///< a little of everything, for memcheck and for tests
 };
 
 /// (a) Blocks under pressure from many threads; every use fingerprints its block on the device.

@@ -10,11 +10,13 @@ namespace {
 using namespace pinrail::literals;
 
 constexpr std::uint32_t count = 24;  // blocks of each of two models
-constexpr std::uint64_t block_bytes = 64_MiB;
-constexpr int rounds = 6;  // of both models, after one to warm up
+constexpr int rounds = 6;            // of both models, after one to warm up
 
 /// Two models that take turns, and what a block of them computes.
 struct scene {
+  explicit scene(std::uint64_t size_bytes) : block_bytes(size_bytes) {}
+
+  std::uint64_t block_bytes;
   model_blocks first{count, block_bytes};
   model_blocks second{count, block_bytes};
   compute work;
@@ -34,6 +36,7 @@ double seconds_of(Round&& round, cudaStream_t on) {
 }
 
 double with_pinrail(const settings& s, const scene& all, std::uint32_t room) {
+  const std::uint64_t block_bytes = all.block_bytes;
   pinrail::scheduler sched(
       *s.device, {.vram_budget = room * block_bytes, .high_watermark = 1, .load_deadline = std::chrono::minutes(1)});
   const std::array runtimes{sched.add_runtime("first", all.first.model()),
@@ -54,6 +57,7 @@ double with_pinrail(const settings& s, const scene& all, std::uint32_t room) {
 
 /// The model whose turn it is comes in whole, in the place of the other. Needs room for one of them.
 double whole_model_swap(const scene& all, std::uint32_t room) {
+  const std::uint64_t block_bytes = all.block_bytes;
   const stream on;
   const device_memory memory(std::min(room, 2 * count) * block_bytes);
   const bool both = room >= 2 * count;
@@ -72,6 +76,7 @@ double whole_model_swap(const scene& all, std::uint32_t room) {
 
 /// The first `resident` blocks of each model stay; the others go through two buffers on a side stream, one ahead.
 double one_block_ahead(const scene& all, std::uint32_t resident) {
+  const std::uint64_t block_bytes = all.block_bytes;
   const stream on;
   const stream side;
   const device_memory stays(std::max(1u, 2 * resident) * block_bytes);
@@ -115,8 +120,8 @@ double one_block_ahead(const scene& all, std::uint32_t resident) {
 }  // namespace
 
 nlohmann::json plain(const settings& s) {
-  scene all;
-  const double copy_s = copy_seconds(all.first.block(0), block_bytes);
+  scene all(s.brief ? gemm_bytes : 64_MiB);
+  const double copy_s = copy_seconds(all.first.block(0), all.block_bytes);
   nlohmann::json rows;
   for (const double copy_per_compute : {0.5, 1.0, 2.0}) {
     all.repeats = all.work.repeats_for(copy_s / copy_per_compute);
@@ -124,7 +129,7 @@ nlohmann::json plain(const settings& s) {
       const std::uint32_t room = 2 * count * percent / 100;
       nlohmann::json row{{"copy_per_compute", copy_per_compute},
                          {"share_percent", percent},
-                         {"models_bytes", 2 * count * block_bytes},
+                         {"models_bytes", 2 * count * all.block_bytes},
                          {"compute_s", 2 * count * all.work.seconds_of(all.repeats)},
                          {"pinrail_s", with_pinrail(s, all, room)},
                          {"one_ahead_s", one_block_ahead(all, 0)},

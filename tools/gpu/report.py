@@ -104,11 +104,39 @@ def plain(part):
     return text
 
 
+def targets(parts):
+    """What the project wants of a GPU: text, and whether it was met. Only of parts that were measured."""
+    def rows(name):
+        return parts.get(name, {}).get("rows", [])
+    large = [r["share_of_bare"] for r in rows("bandwidth") if r["size_bytes"] >= 16 << 20]
+    if large:
+        yield f"copies from 16 MiB up: at least 98 % of bare bandwidth (least: {100 * min(large):.1f} %)", min(large) >= 0.98
+    steps = [r["step_less_first_block_per_bound"] for r in rows("overlap") if r["paced"]]
+    if steps:
+        yield (f"a step, less the first block: at most 1.05 x max(compute, copy) (most: {max(steps):.3f})",
+               max(steps) <= 1.05)
+    ahead = [r["pinrail_s"] / min(r[k] for k in ("whole_swap_s", "one_ahead_s", "prefix_s") if k in r)
+             for r in rows("plain") if r["share_percent"] < 100]
+    if ahead:
+        yield (f"ahead of every plain alternative below a share of 100 % (time / the best of them: {max(ahead):.3f} at most)",
+               max(ahead) < 1)
+    pins = {r["threads"]: r["pins_per_second"] for r in rows("hot_paths")}
+    if 1 in pins and 16 in pins:
+        yield f"pins on 16 cores: at least 12 x those on one ({pins[16] / pins[1]:.2f} x)", pins[16] >= 12 * pins[1]
+    pipeline = rows("pipeline")
+    if pipeline and parts["pipeline"]["ok"]:
+        yield (f"the pipeline within its budget, no wrong bytes, at full size (scale {parts['pipeline']['scale']})",
+               parts["pipeline"]["scale"] == 1)
+
+
 def markdown(results):
     device = results["device"]
     text = (f"# GPU run\n\n{device['name']}, {size(device['memory_bytes'])}; CUDA driver {device['driver_version']}, "
             f"runtime {device['runtime_version']}; {results['cores']} cores; commit {results['commit']}; "
             f"{results['date']}; `{results['command'].strip()}`\n")
+    wanted = list(targets(results["parts"]))
+    if wanted:
+        text += "\n" + table(["target", ""], [[what, "met" if met else "**not met**"] for what, met in wanted])
     for name, part in results["parts"].items():
         text += f"\n## {TITLES[name]}\n\n"
         if not part["ok"]:
