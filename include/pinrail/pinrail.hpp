@@ -16,3 +16,4 @@
 #include "pinrail/units.hpp"
 #include "pinrail/version.hpp"
 #include "pinrail/workspace.hpp"
+#include "pinrail/workspace_resource.hpp"

@@ -73,6 +73,8 @@ class workspace {
   /// Says in the scheduler's log that a call was refused: for callers that can pass on no error.
   void note_refusal(std::uint64_t size_bytes, const failure& why) const noexcept;
 
+  friend bool operator==(const workspace&, const workspace&) = default;
+
  private:
   std::shared_ptr<residency::workspace_state> state_;
 };

@@ -1,7 +1,13 @@
 // The C functions with streams of the program's own, on a fake CUDA runtime.
 #include "pinrail/workspace.hpp"
 
+#if __has_include(<cuda/memory_resource>)
+#define LIBCUDACXX_ENABLE_EXPERIMENTAL_MEMORY_RESOURCE
+#include <cuda/memory_resource>
+#endif
+
 #include "pinrail/pinrail.hpp"
+#include "pinrail/workspace_resource.hpp"
 #include "rig.hpp"
 
 namespace pinrail::testing {
@@ -43,6 +49,51 @@ TEST(cuda_workspace, the_c_functions_order_streams_of_others) {
     unbind_workspace(0);
   }
   ASSERT_EQ(fake_cuda::api().stream_destroy(other), cudaSuccess);
+}
+
+struct device_accessible {};  // as cuda::mr's
+struct host_accessible {};
+
+/// What RMM calls a stream.
+struct stream_view {
+  cudaStream_t stream = nullptr;
+  [[nodiscard]] cudaStream_t value() const { return stream; }
+};
+
+template <class Resource, class Property>
+constexpr bool has = requires(const Resource& r, Property p) {
+  get_property(r, p);
+};
+
+TEST(cuda_workspace, is_a_memory_resource) {
+  using resource = workspace_resource<device_accessible>;
+  static_assert(has<resource, device_accessible> && !has<resource, host_accessible>);
+#if __has_include(<cuda/memory_resource>)
+  static_assert(
+      cuda::mr::async_resource_with<workspace_resource<cuda::mr::device_accessible>, cuda::mr::device_accessible>);
+#endif
+  fake_cuda fake;
+  const auto gpu = std::make_shared<device>(open_fake(0));
+  ASSERT_EQ(fake.set_device(0), cudaSuccess);
+  cudaStream_t mine = nullptr;
+  ASSERT_EQ(fake_cuda::api().stream_create(&mine, cudaStreamNonBlocking), cudaSuccess);
+  {
+    scheduler sched(*gpu, {.vram_budget = 1_MiB, .load_deadline = std::chrono::milliseconds(200)});
+    workspace w(sched);
+    resource r(w);
+    void* const first = r.allocate_async(1000, 256, stream_view{mine});
+    EXPECT_NE(first, nullptr);
+    EXPECT_EQ(w.used_bytes(), 4096u);
+    EXPECT_THROW((void)r.allocate_async(1000, 512, mine), error);
+    EXPECT_THROW((void)r.allocate_async(1_MiB, 256, mine), error);
+    r.deallocate_async(first, 1000, 256, mine);
+    void* const second = r.allocate(1_MiB);
+    r.deallocate(second, 1_MiB);
+    EXPECT_EQ(w.used_bytes(), 0u);
+    EXPECT_TRUE(r == resource(w));
+    EXPECT_FALSE(r == resource(workspace(sched)));
+  }
+  ASSERT_EQ(fake_cuda::api().stream_destroy(mine), cudaSuccess);
 }
 
 }  // namespace
