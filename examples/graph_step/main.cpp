@@ -1,8 +1,8 @@
 // graph_step: a CUDA graph of the part of a step whose blocks stay, replayed while the other blocks stream.
 //
 // A pinned block keeps its address. So the first blocks are pinned for the life of the graph; the kernels over them are
-// captured once, with plain pointers. Each step replays the graph, and meanwhile the other blocks
-// are copied in; their kernels follow on the same stream as usual. Every kernel fingerprints its block.
+// captured once, with plain pointers. Each step replays the graph, and meanwhile the other blocks are copied in; their
+// kernels follow on the same stream as usual. Every kernel fingerprints its block.
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
