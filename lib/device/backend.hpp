@@ -69,6 +69,9 @@ class backend {
   virtual void destroy_stream(stream_handle stream) noexcept = 0;
   /// Checks a stream that the user owns and returns its handle; `not_supported` where that makes no sense.
   [[nodiscard]] virtual result<stream_handle> wrap_stream(void* native) noexcept = 0;
+  /// Is the stream's work being captured into a graph? Then nothing may be recorded in it, and nothing that was
+  /// recorded outside be waited for.
+  [[nodiscard]] virtual bool is_capturing(stream_handle) noexcept { return false; }
   [[nodiscard]] virtual status synchronize_stream(stream_handle stream) noexcept = 0;
 
   // ---- events (without timing) --------------------------------------------------------------------------

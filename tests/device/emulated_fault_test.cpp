@@ -55,7 +55,7 @@ class emulated_faults : public emulated_fixture {
 TEST_F(emulated_faults, each_kind_fails_when_asked_and_works_again) {
   for (const fallible& wanted : all_calls()) {
     for (const errc code : {errc::device_error, errc::out_of_memory}) {
-      device.faults().inject({wanted.kind, 0, code});
+      device.inject({wanted.kind, 0, code});
       for (const fallible& made : all_calls()) {
         EXPECT_EQ(made.make(), made.kind == wanted.kind ? code : errc::none);
       }
@@ -67,7 +67,7 @@ TEST_F(emulated_faults, each_kind_fails_when_asked_and_works_again) {
 TEST_F(emulated_faults, failed_calls_leave_nothing_behind) {
   const emulated::resources before = device.live_resources();
   for (const fallible& wanted : all_calls()) {
-    device.faults().inject({wanted.kind, 0, errc::out_of_memory});
+    device.inject({wanted.kind, 0, errc::out_of_memory});
     EXPECT_EQ(wanted.make(), errc::out_of_memory);
   }
   const emulated::resources after = device.live_resources();
@@ -80,7 +80,7 @@ TEST_F(emulated_faults, failed_calls_leave_nothing_behind) {
 TEST_F(emulated_faults, a_failed_copy_copies_nothing) {
   std::memset(host, 1, 4096);
   std::memset(arena, 2, 4096);
-  device.faults().inject({call::copy_host_to_device, 0, errc::device_error});
+  device.inject({call::copy_host_to_device, 0, errc::device_error});
   EXPECT_EQ(device.copy(stream, direction::host_to_device, arena, host, 4096).code(), errc::device_error);
   synchronize(stream);
   EXPECT_EQ(arena[0], std::byte{2});
@@ -89,28 +89,28 @@ TEST_F(emulated_faults, a_failed_copy_copies_nothing) {
 TEST_F(emulated_faults, a_failed_record_leaves_the_event_as_it_was) {
   gate hold;
   launch(stream, hold.kernel());
-  device.faults().inject({call::record_event, 0, errc::device_error});
+  device.inject({call::record_event, 0, errc::device_error});
   EXPECT_EQ(device.record_event(event, stream).code(), errc::device_error);
   EXPECT_TRUE(query(event));
 }
 
 TEST_F(emulated_faults, every_fallible_call_counts_and_no_other) {
-  const std::uint64_t before = device.faults().calls_made();
+  const std::uint64_t before = device.calls_made();
   const auto calls = all_calls();
   for (const fallible& made : calls) EXPECT_EQ(made.make(), errc::none);
-  EXPECT_EQ(device.faults().calls_made(), before + calls.size());
+  EXPECT_EQ(device.calls_made(), before + calls.size());
   launch(stream, [] {});
   device.note_discard(stream, arena, 64);
   static_cast<void>(device.live_resources());
-  EXPECT_EQ(device.faults().calls_made(), before + calls.size());
+  EXPECT_EQ(device.calls_made(), before + calls.size());
 }
 
 TEST_F(emulated_faults, a_sweep_meets_every_call_of_a_program) {
-  const std::uint64_t before = device.faults().calls_made();
+  const std::uint64_t before = device.calls_made();
   for (const fallible& made : all_calls()) static_cast<void>(made.make());
-  const std::uint64_t calls = device.faults().calls_made() - before;
+  const std::uint64_t calls = device.calls_made() - before;
   for (std::uint64_t n = 0; n < calls; ++n) {
-    device.faults().inject({call::any, n, errc::device_error});
+    device.inject({call::any, n, errc::device_error});
     std::uint64_t failed = 0;
     for (const fallible& made : all_calls()) failed += made.make() == errc::device_error;
     EXPECT_EQ(failed, 1u) << n;
@@ -127,7 +127,7 @@ TEST_F(emulated_faults, a_lost_device_fails_every_call_and_still_goes_away) {
   copy_in(stream, 0, host, 4096);
   device.note_discard(stream, arena + 8192, 4096);
   launch(stream, [&] { ran = true; });
-  device.faults().inject({call::any, 0, errc::device_lost});
+  device.inject({call::any, 0, errc::device_lost});
   for (const fallible& made : all_calls()) EXPECT_EQ(made.make(), errc::device_lost);
   EXPECT_THROW(launch(stream, [] {}), error);
 
@@ -149,7 +149,7 @@ TEST_F(emulated_faults, no_copy_touches_host_memory_after_a_loss_was_reported) {
   constexpr std::size_t size_bytes = arena_bytes / 2;
   auto memory = std::make_unique<std::byte[]>(size_bytes);
   for (int i = 0; i < 20; ++i) copy_in(stream, 0, memory.get(), size_bytes);
-  device.faults().inject({call::query_event, 0, errc::device_lost});
+  device.inject({call::query_event, 0, errc::device_lost});
   EXPECT_EQ(device.query_event(event).code(), errc::device_lost);
   memory.reset();
   device.destroy_stream(stream);
@@ -159,7 +159,7 @@ TEST_F(emulated_faults, pinned_memory_may_be_freed_after_a_loss) {
   gate hold;
   launch(stream, hold.kernel());
   copy_in(stream, 0, host, 4096);
-  device.faults().inject({call::query_event, 0, errc::device_lost});
+  device.inject({call::query_event, 0, errc::device_lost});
   EXPECT_EQ(device.query_event(event).code(), errc::device_lost);
   device.free_pinned(host);
   EXPECT_THAT(device.violations(), testing::IsEmpty()) << "the copy will never run";
@@ -172,9 +172,9 @@ TEST_F(emulated_faults, faults_may_be_planned_while_threads_call) {
       for (int call = 0; call < 2000; ++call) static_cast<void>(device.query_event(event));
     });
   }
-  for (int i = 0; i < 100; ++i) device.faults().inject({call::query_event, 10, errc::device_error});
+  for (int i = 0; i < 100; ++i) device.inject({call::query_event, 10, errc::device_error});
   for (std::thread& thread : threads) thread.join();
-  device.faults().clear();
+  device.clear_faults();
   EXPECT_TRUE(query(event));
 }
 

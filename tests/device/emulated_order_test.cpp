@@ -43,7 +43,7 @@ class emulated_order_held : public emulated_order {
   }
   ~emulated_order_held() override {
     // A lost device drops what is enqueued; then the gate opens.
-    device.faults().inject({emulated::call::query_event, 0, errc::device_lost});
+    device.inject({emulated::call::query_event, 0, errc::device_lost});
     EXPECT_EQ(device.query_event(loaded).code(), errc::device_lost);
   }
 
@@ -279,11 +279,11 @@ TEST_F(emulated_order, slab_refilled_after_its_copy_was_seen_complete) {
 
 TEST_F(emulated_order_held, a_failed_call_leaves_no_trace) {
   reads(compute, 0, block);
-  device.faults().inject({emulated::call::copy_host_to_device, 0, errc::device_error});
+  device.inject({emulated::call::copy_host_to_device, 0, errc::device_error});
   EXPECT_EQ(device.copy(in, direction::host_to_device, arena, host, block).code(), errc::device_error);
   EXPECT_THAT(device.violations(), IsEmpty());
   record(used, compute);
-  device.faults().inject({emulated::call::wait_event, 0, errc::device_error});
+  device.inject({emulated::call::wait_event, 0, errc::device_error});
   EXPECT_EQ(device.wait_event(in, used).code(), errc::device_error);
   copy_in(in, 0, host, block);
   EXPECT_EQ(device.violations().size(), 1u);

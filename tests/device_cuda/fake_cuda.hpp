@@ -13,9 +13,16 @@
 //     the device.
 //   - A lost device fails every call on its context with the same code, and its streams no longer move
 //     bytes.
+//   - A stream that is captured keeps its work for a graph. Waiting in it for what was recorded outside, and
+//     asking for or waiting for what is inside, break the capture; so do calls that CUDA calls unsafe, by the
+//     rules of cudaThreadExchangeStreamCaptureMode. Event queries and whatever waits for a stream, allocates or
+//     frees count as unsafe.
+//   - The handle of a stream that was destroyed is the next one to be given out again.
+//   - A child after fork() gets cudaErrorInitializationError for everything.
+// It also notes what CUDA takes but Pinrail must not do (`misuses`), and checks the order of all accesses on a
+// device (`check_order`).
 // What it can't show: host threads that call it are ordered by its lock, so ThreadSanitizer misses a race
-// between two of them that a GPU's runtime would have let happen. Per-thread default streams and capture
-// are not there yet.
+// between two of them that a GPU's runtime would have let happen. There are no per-thread default streams.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +31,16 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <sys/types.h>
+
 #include "core/atomic.hpp"
 #include "device/cuda/api.hpp"
+#include "fake_capture.hpp"
 #include "fake_streams.hpp"
 
 namespace pinrail::testing {
@@ -50,6 +61,11 @@ class fake_cuda {
     cudaError_t code = cudaErrorUnknown;
     /// The current device is lost with that code. Once a call has said so, none of its work runs any more.
     bool sticky = false;
+    int device = -1;  ///< only calls with that device current; -1: any
+  };
+  struct misuse {
+    int device;
+    std::string text;
   };
   struct resources {
     std::uint64_t device_bytes = 0;
@@ -69,20 +85,48 @@ class fake_cuda {
   [[nodiscard]] static devices::cuda_api api();
 
   void inject(const fault& what);
-  void clear_faults();
+  void clear_faults(int device = -1);
   void lose(int device, cudaError_t code);
   /// The process is ending: every call fails with cudaErrorCudartUnloading.
   void unload();
 
   /// Enqueues a host function as a kernel.
   cudaError_t launch(cudaStream_t stream, std::function<void()> kernel);
+  /// The same on a stream of a device, whatever is current to the thread.
+  cudaError_t enqueue(int device, cudaStream_t stream, std::function<void()> kernel,
+                      std::span<const emulated::access> accesses, devices::toucher what = devices::toucher::kernel);
+
+  // ---- what a program does beside Pinrail -------------------------------------------------------------------
+  cudaError_t begin_capture(cudaStream_t stream, cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal);
+  cudaError_t end_capture(cudaStream_t stream, fake_graph& graph);
+  cudaError_t launch_graph(const fake_graph& graph, cudaStream_t stream);
+  /// cudaHostRegister and cudaHostUnregister.
+  cudaError_t page_lock(void* memory, std::uint64_t size_bytes);
+  cudaError_t page_unlock(void* memory);
+
+  // ---- checks -----------------------------------------------------------------------------------------------
+  /// Checks the order of accesses on a device from now on; it has nothing allocated yet. With `check` false, ends that.
+  void check_order(int device, bool check = true);
+  /// The device's checker; null: its order is not checked.
+  [[nodiscard]] std::shared_ptr<devices::order_checker> checker(int device);
+  /// The stream's number for the checker.
+  [[nodiscard]] std::uint32_t number_of(int device, cudaStream_t stream);
+  /// What was called so far that must not be; -1: on any device.
+  [[nodiscard]] std::vector<std::string> misuses(int device = -1);
+  [[nodiscard]] bool is_lost(int device) const { return devices_[static_cast<std::size_t>(device)]->lost.load() != 0; }
+  /// For who hands out the devices of one fake: false where a device is taken already.
+  [[nodiscard]] bool occupy(int device);
+  /// Ends that. The device is as new: not lost, its misuses and faults forgotten.
+  void retire(int device);
+  /// What was made on a device and not given back.
+  [[nodiscard]] std::vector<std::string> leaks(int device);
 
   [[nodiscard]] std::uint64_t calls(std::string_view call);  ///< "any": all of them
   /// Such calls of the runtime that failed.
   [[nodiscard]] std::uint64_t failures(std::string_view call);
   /// The device that was current in the last such call; -1: there was none.
   [[nodiscard]] int last_device(std::string_view call);
-  [[nodiscard]] resources live();
+  [[nodiscard]] resources live(int device = -1);
   [[nodiscard]] bool context_exists(int device);
   /// The flags that a stream, an event or a page-locked block was made with.
   [[nodiscard]] unsigned flags_of(const void* handle);
@@ -103,12 +147,16 @@ class fake_cuda {
     std::uint64_t used_bytes = 0;
     std::shared_ptr<fake_stream> legacy;
     std::vector<marker_ptr> last;  ///< of what still ran when a sticky fault took the device
+    std::shared_ptr<devices::order_checker> checker;
+    bool occupied = false;
   };
   struct allocation {
     std::byte* base = nullptr;
     std::uint64_t size_bytes = 0;
     int device = -1;  ///< -1: page-locked host memory
     unsigned flags = 0;
+    int made_on = 0;          ///< the device that was current
+    bool registered = false;  ///< host memory of the program's own
   };
   struct retired_stream {
     std::shared_ptr<fake_stream> stream;
@@ -126,14 +174,30 @@ class fake_cuda {
   void await_last_work();
   void note_failure(std::string_view call);
 
+  void note_misuse(int device, std::string text);  // under the lock
+  void check_call(std::string_view call);
+  void check_current(std::string_view call, int device);
+  void check_host_memory(const void* memory, std::uint64_t size_bytes);
+  /// cudaErrorStreamCaptureUnsupported where an unsafe call breaks a capture.
+  cudaError_t unsafe_call();
+  static cudaError_t invalidate(fake_capture& capture, cudaError_t code);
+
   cudaError_t allocate(void** memory, std::uint64_t size_bytes, int device, unsigned flags);
   cudaError_t release(void* memory, bool on_device);
   const allocation* find(const void* memory, std::uint64_t size_bytes) const;
+  bool was_freed(const void* memory) const;
+  void note_freed(const std::byte* start, std::uint64_t size_bytes);
 
   std::shared_ptr<fake_stream> stream_of(cudaStream_t handle);
   std::shared_ptr<fake_event> event_of(cudaEvent_t handle);
   void order_with_default_stream(fake_stream& stream);
+  void order_after(fake_stream& stream, fake_stream& other);
   std::vector<marker_ptr> mark_all(int device);
+  /// Forgets streams whose last work is done.
+  void bury_retired();
+  [[nodiscard]] std::uint32_t free_number(int device) const;
+  void push_work(fake_stream& on, std::function<void()> work, std::vector<emulated::access> accesses,
+                 devices::toucher what);
 
   // CUDA's functions, by its names without "cuda".
   cudaError_t GetDeviceCount(int* count);
@@ -147,19 +211,27 @@ class fake_cuda {
   cudaError_t StreamDestroy(cudaStream_t stream);
   cudaError_t StreamSynchronize(cudaStream_t stream);
   cudaError_t StreamGetDevice(cudaStream_t stream, int* device);
+  cudaError_t StreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
   cudaError_t EventCreateWithFlags(cudaEvent_t* event, unsigned flags);
   cudaError_t EventDestroy(cudaEvent_t event);
   cudaError_t EventRecord(cudaEvent_t event, cudaStream_t stream);
   cudaError_t StreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
   cudaError_t MemcpyAsync(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind kind, cudaStream_t stream);
 
+  CUresult EventQuery(CUevent event);
+
   const options options_;
+  const pid_t process_;
   std::mutex mutex_;  // everything below; never held while waiting
   std::vector<std::unique_ptr<device_state>> devices_;
   std::map<const std::byte*, allocation> memory_;
   std::map<const void*, std::shared_ptr<fake_stream>> streams_;
   std::map<const void*, std::shared_ptr<fake_event>> events_;
   std::vector<retired_stream> retired_;
+  std::vector<std::shared_ptr<fake_capture>> captures_;
+  std::map<const std::byte*, std::uint64_t> freed_;  // sizes of what was memory once
+  std::uint64_t events_made_ = 0;
+  std::vector<misuse> misuses_;
   std::map<std::string, call_record, std::less<>> calls_;
   std::vector<fault> faults_;
   bool unloaded_ = false;

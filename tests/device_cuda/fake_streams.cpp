@@ -3,6 +3,11 @@
 #include <utility>
 
 namespace pinrail::testing {
+namespace {
+
+thread_local bool on_stream_thread = false;
+
+}  // namespace
 
 void marker::reach() {
   const std::scoped_lock lock(mutex_);
@@ -20,8 +25,10 @@ bool marker::is_reached() {
   return reached_;
 }
 
-fake_stream::fake_stream(int device_ordinal, unsigned stream_flags)
-    : device(device_ordinal), flags(stream_flags), thread_([this] { run(); }) {}
+fake_stream::fake_stream(int device_ordinal, unsigned stream_flags, std::uint32_t number_on_device)
+    : device(device_ordinal), flags(stream_flags), number(number_on_device), thread_([this] { run(); }) {}
+
+bool fake_stream::is_running_here() noexcept { return on_stream_thread; }
 
 fake_stream::~fake_stream() {
   close();
@@ -51,6 +58,7 @@ marker_ptr fake_stream::mark() {
 }
 
 void fake_stream::run() {
+  on_stream_thread = true;
   for (;;) {
     std::function<void()> task;
     {

@@ -1,5 +1,7 @@
 // The fake's functions as CUDA's, and what tests ask of it.
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -45,13 +47,22 @@ struct fake_table {
       fake_cuda* const fake = installed.load();
       if (fake == nullptr) return remember(cudaErrorCudartUnloading);
       cudaError_t result = fake->begin(name.text);
-      if (result == cudaSuccess && needs_context) result = fake->bind();
+      if (result == cudaSuccess && needs_context) {
+        result = fake->bind();
+        // A lost context refuses, but what Pinrail wants to give back counts as given back: it was no leak of
+        // Pinrail's.
+        if (result != cudaSuccess && gives_back) static_cast<void>((fake->*function)(arguments...));
+      }
       if (result == cudaSuccess) result = (fake->*function)(arguments...);
       if (result != cudaSuccess) fake->note_failure(name.text);
       return remember(result);
     }
-    static constexpr bool needs_context =
-        std::string_view(name.text) != "cudaGetDeviceCount" && std::string_view(name.text) != "cudaGetDeviceProperties";
+    static constexpr bool gives_back =
+        std::string_view(name.text) == "cudaFree" || std::string_view(name.text) == "cudaFreeHost" ||
+        std::string_view(name.text) == "cudaStreamDestroy" || std::string_view(name.text) == "cudaEventDestroy";
+    static constexpr bool needs_context = std::string_view(name.text) != "cudaGetDeviceCount" &&
+                                          std::string_view(name.text) != "cudaGetDeviceProperties" &&
+                                          std::string_view(name.text) != "cudaThreadExchangeStreamCaptureMode";
   };
 
   /// A driver function: counted and faulted; knows no last error and makes no context.
@@ -104,20 +115,17 @@ struct fake_table {
   }
   static CUresult pop(CUcontext* context) {
     return driver("cuCtxPopCurrent", [=](fake_cuda& fake) {
-      if (!fake_cuda::has_context()) return CUDA_ERROR_INVALID_CONTEXT;
+      if (!fake_cuda::has_context()) {
+        fake.note_misuse(fake_cuda::current_device(), "cuCtxPopCurrent takes off what nobody has put there");
+        return CUDA_ERROR_INVALID_CONTEXT;
+      }
       *context = reinterpret_cast<CUcontext>(&fake.current());
       fake_thread::self().contexts.pop_back();
       return CUDA_SUCCESS;
     });
   }
   static CUresult event_query(CUevent event) {
-    return driver("cuEventQuery", [=](fake_cuda& fake) {
-      if (!fake_cuda::has_context()) return CUDA_ERROR_INVALID_CONTEXT;
-      if (const int lost = fake.current().lost.load()) return static_cast<CUresult>(lost);
-      const auto found = fake.event_of(event);
-      if (!found) return CUDA_ERROR_INVALID_HANDLE;
-      return !found->last || found->last->is_reached() ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
-    });
+    return driver("cuEventQuery", [=](fake_cuda& fake) { return fake.EventQuery(event); });
   }
 
   static cudaError_t entry_point(const char* symbol, void** function, unsigned, unsigned long long,
@@ -142,6 +150,11 @@ struct fake_table {
   static cudaError_t runtime_version(int* version) { return *version = CUDART_VERSION, cudaSuccess; }
   static cudaError_t driver_version(int* version) {
     return *version = installed.load()->options_.driver_version, cudaSuccess;
+  }
+  /// Can't fail with a mode that there is, and asks for no context: counted nowhere.
+  static cudaError_t exchange_capture_mode(cudaStreamCaptureMode* mode) {
+    std::swap(fake_thread::self().capture_mode, *mode);
+    return cudaSuccess;
   }
   static cudaError_t take_last_error() { return std::exchange(fake_thread::self().last_error, cudaSuccess); }
 
@@ -169,6 +182,8 @@ devices::cuda_api fake_table::make() {
       .stream_destroy = &runtime<"cudaStreamDestroy", &fake::StreamDestroy>::call,
       .stream_synchronize = &runtime<"cudaStreamSynchronize", &fake::StreamSynchronize>::call,
       .stream_get_device = &runtime<"cudaStreamGetDevice", &fake::StreamGetDevice>::call,
+      .stream_is_capturing = &runtime<"cudaStreamIsCapturing", &fake::StreamIsCapturing>::call,
+      .thread_exchange_capture_mode = &exchange_capture_mode,
       .event_create = &runtime<"cudaEventCreateWithFlags", &fake::EventCreateWithFlags>::call,
       .event_destroy = &runtime<"cudaEventDestroy", &fake::EventDestroy>::call,
       .event_record = &runtime<"cudaEventRecord", &fake::EventRecord>::call,
@@ -181,7 +196,7 @@ devices::cuda_api fake_cuda::api() { return fake_table::make(); }
 
 // ---- what tests do with a fake --------------------------------------------------------------------------
 
-fake_cuda::fake_cuda(options what) : options_(std::move(what)) {
+fake_cuda::fake_cuda(options what) : options_(std::move(what)), process_(getpid()) {
   for (int i = 0; i < options_.devices; ++i) devices_.push_back(std::make_unique<device_state>());
   ++fakes_made;
   installed = this;
@@ -198,9 +213,9 @@ void fake_cuda::inject(const fault& what) {
   faults_.push_back(what);
 }
 
-void fake_cuda::clear_faults() {
+void fake_cuda::clear_faults(int device) {
   const std::scoped_lock lock(mutex_);
-  faults_.clear();
+  std::erase_if(faults_, [=](const fault& f) { return device < 0 || f.device == device; });
 }
 
 void fake_cuda::lose(int device, cudaError_t code) { devices_[static_cast<std::size_t>(device)]->lost = code; }
@@ -229,11 +244,18 @@ int fake_cuda::last_device(std::string_view call) {
   return found == calls_.end() ? -1 : found->second.device;
 }
 
-fake_cuda::resources fake_cuda::live() {
+fake_cuda::resources fake_cuda::live(int device) {
   const std::scoped_lock lock(mutex_);
-  resources sum{.streams = streams_.size(), .events = events_.size()};
-  for (const auto& [start, what] : memory_) (what.device < 0 ? sum.pinned_bytes : sum.device_bytes) += what.size_bytes;
-  for (const auto& state : devices_) sum.context_references += state->references;
+  const auto counts = [=](int on) { return device < 0 || on == device; };
+  resources sum;
+  for (const auto& [handle, stream] : streams_) sum.streams += counts(stream->device);
+  for (const auto& [handle, event] : events_) sum.events += counts(event->device);
+  for (const auto& [start, what] : memory_) {
+    if (what.registered || !counts(what.made_on)) continue;
+    (what.device < 0 ? sum.pinned_bytes : sum.device_bytes) += what.size_bytes;
+  }
+  for (std::size_t i = 0; i < devices_.size(); ++i)
+    if (counts(static_cast<int>(i))) sum.context_references += devices_[i]->references;
   return sum;
 }
 

@@ -13,6 +13,7 @@
 #include "pinrail/pinrail.hpp"
 #include "support/host_model.hpp"
 #include "support/tensor_file.hpp"
+#include "support/test_device.hpp"
 
 namespace pinrail::test {
 namespace {
@@ -30,6 +31,12 @@ struct material::parts {
   host_model pinned{{page, 2 * page + 1, 3 * page, 700, 2 * page}, 2};
   host_model small{small_blocks, page, 3};
   host_model large{{6 * page}, 4};
+  std::vector<page_lock> locked;
+
+  parts() {
+    for (host_model* m : {&pinned, &small, &large})
+      for (std::size_t b = 0; b < m->size(); ++b) locked.emplace_back(m->block(b));
+  }
 };
 
 material::material() : parts_(std::make_unique<parts>()) {}

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "device_cuda/rig.hpp"
+#include "device_cuda/fake_machine.hpp"
 #include "faults/fault_bed.hpp"
 #include "faults/sweep.hpp"
 
@@ -11,79 +11,33 @@ namespace pinrail::test {
 namespace {
 
 using emulated::call;
-using testing::fake_cuda;
-
-const char* name_of(call what) {
-  switch (what) {
-    case call::allocate_arena:
-      return "cudaMalloc";
-    case call::allocate_pinned:
-      return "cudaHostAlloc";
-    case call::create_stream:
-      return "cudaStreamCreateWithFlags";
-    case call::synchronize_stream:
-      return "cudaStreamSynchronize";
-    case call::create_event:
-      return "cudaEventCreateWithFlags";
-    case call::record_event:
-      return "cudaEventRecord";
-    case call::query_event:
-      return "cuEventQuery";
-    case call::wait_event:
-      return "cudaStreamWaitEvent";
-    case call::copy_host_to_device:
-    case call::copy_device_to_host:
-    case call::copy_device_to_device:
-      return "cudaMemcpyAsync";
-    case call::any:
-      break;
-  }
-  return "any";
-}
-
-cudaError_t code_of(errc code) {
-  if (code == errc::out_of_memory) return cudaErrorMemoryAllocation;
-  return code == errc::device_lost ? cudaErrorIllegalAddress : cudaErrorUnknown;
-}
 
 class cuda_bed final : public fault_bed {
  public:
-  explicit cuda_bed(const planned_fault& plan) : fault_bed(plan) {
+  explicit cuda_bed(const planned_fault& plan) : fault_bed(plan), calls_before_(calls()) {
     for (std::uint64_t i = 0; plan.code != errc::none && i < plan.count; ++i)
-      fake_.inject({.call = name_of(plan.where),
-                    .after = plan.first + i,
-                    .code = code_of(plan.code),
-                    .sticky = plan.code == errc::device_lost});
+      emulated::inject(*device_, {.where = plan.where, .after = plan.first + i, .code = plan.code});
   }
 
   [[nodiscard]] pinrail::device& device() override { return *device_; }
-  void launch(stream_ref on, std::function<void()> kernel, std::span<const emulated::access>) override {
-    if (fake_.launch(static_cast<cudaStream_t>(on.native_handle()), std::move(kernel)) != cudaSuccess)
-      throw error(errc::device_lost, "launch");
+  void launch(stream_ref on, std::function<void()> kernel, std::span<const emulated::access> touched) override {
+    emulated::launch(on, std::move(kernel), touched);
   }
-  [[nodiscard]] std::uint64_t calls_made() override { return fake_.calls(name_of(plan().where)); }
+  [[nodiscard]] std::uint64_t calls_made() override { return calls() - calls_before_; }
   [[nodiscard]] std::vector<std::string> close() override {
-    std::vector<std::string> problems;
-    if (device_.use_count() != 1) problems.push_back(fmt::format("{} others hold the device", device_.use_count() - 1));
+    if (device_.use_count() != 1)
+      problems_.push_back(fmt::format("{} others hold the device", device_.use_count() - 1));
     device_.reset();
-    // What a lost context holds can't be given back, but Pinrail tries.
-    const auto left = fake_.live();
-    const auto leaked = [&](const char* what, std::uint64_t count, const char* freed_by, std::uint64_t excused) {
-      if (count > excused)
-        problems.push_back(fmt::format("leak: {} {}, and {} failed {} times", count, what, freed_by, excused));
-    };
-    const std::uint64_t all = ~std::uint64_t{0};
-    leaked("bytes of device memory", left.device_bytes, "cudaFree", fake_.failures("cudaFree") != 0 ? all : 0);
-    leaked("pinned bytes", left.pinned_bytes, "cudaFreeHost", fake_.failures("cudaFreeHost") != 0 ? all : 0);
-    leaked("streams", left.streams, "cudaStreamDestroy", fake_.failures("cudaStreamDestroy"));
-    leaked("events", left.events, "cudaEventDestroy", fake_.failures("cudaEventDestroy"));
-    leaked("references to the context", static_cast<std::uint64_t>(left.context_references), "their release", 0);
-    return problems;
+    return problems_;
   }
 
  private:
-  fake_cuda fake_;
-  std::shared_ptr<pinrail::device> device_ = std::make_shared<pinrail::device>(testing::open_fake(0));
+  [[nodiscard]] std::uint64_t calls() { return testing::fake_machine()->calls(testing::cuda_name(plan().where)); }
+
+  std::vector<std::string> problems_;
+  std::shared_ptr<pinrail::device> device_ =
+      testing::open_fake_gpu("emulated:", [this](const std::string& wrong) { problems_.push_back(wrong); });
+  std::uint64_t calls_before_;
 };
 
 std::unique_ptr<fault_bed> make(const planned_fault& plan) { return std::make_unique<cuda_bed>(plan); }

@@ -58,6 +58,12 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* made, unsigned flags) { retu
 cudaError_t cudaStreamDestroy(cudaStream_t stream) { return table().stream_destroy(stream); }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return table().stream_synchronize(stream); }
 cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) { return table().stream_get_device(stream, device); }
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  return table().stream_is_capturing(stream, status);
+}
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  return table().thread_exchange_capture_mode(mode);
+}
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
   return table().stream_wait_event(stream, event, flags);
 }

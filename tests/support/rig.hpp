@@ -1,5 +1,5 @@
-// An emulated device, a scheduler and models on it, with everything checked: bytes by kernels, order by the device's
-// checker, leaks at the end.
+// A test device (support/test_device.hpp), a scheduler and models on it, with everything checked: bytes by kernels,
+// order by the device's checker, leaks at the end.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,6 +18,7 @@
 #include "pinrail/emulated.hpp"
 #include "pinrail/pinrail.hpp"
 #include "support/host_model.hpp"
+#include "support/test_device.hpp"
 #include "support/threads.hpp"
 
 namespace pinrail::test {
@@ -51,7 +52,7 @@ class rig {
   static constexpr std::uint64_t page_bytes = 4096;
 
   explicit rig(scheduler_options options, const std::string& spec = "emulated:vram=64MiB")
-      : device_(open_device(spec)) {
+      : device_(open_test_device(spec)) {
     if (options.page_bytes == 0) options.page_bytes = page_bytes;
     if (options.load_deadline == std::chrono::seconds(30)) options.load_deadline = std::chrono::seconds(20);
     options.log = [this](log_level, std::string_view text) {
@@ -83,6 +84,8 @@ class rig {
   named_runtime add(std::string name, const std::vector<std::uint64_t>& sizes_bytes,
                     const memory_options& options = {.pinned = true}) {
     host_model& bytes = models_.emplace_back(sizes_bytes, models_.size() + 1);
+    for (std::size_t b = 0; options.pinned && b < bytes.size(); ++b)
+      if (!bytes.block(b).empty()) locked_.emplace_back(bytes.block(b));
     return {scheduler_->add_runtime(std::move(name), bytes.model(options)), &bytes};
   }
 
@@ -141,6 +144,7 @@ class rig {
   std::vector<std::string> log_;
   core::atomic<std::uint64_t> wrong_{0};
   std::deque<host_model> models_;
+  std::deque<page_lock> locked_;
   std::optional<scheduler> scheduler_;
 };
 

@@ -41,6 +41,8 @@ cuda_api runtime_api() noexcept {
       .stream_destroy = &::cudaStreamDestroy,
       .stream_synchronize = &::cudaStreamSynchronize,
       .stream_get_device = &::cudaStreamGetDevice,
+      .stream_is_capturing = &::cudaStreamIsCapturing,
+      .thread_exchange_capture_mode = &::cudaThreadExchangeStreamCaptureMode,
       .event_create = &::cudaEventCreateWithFlags,
       .event_destroy = &::cudaEventDestroy,
       .event_record = &::cudaEventRecord,

@@ -40,6 +40,8 @@ struct cuda_api {
   decltype(&::cudaStreamDestroy) stream_destroy = nullptr;
   decltype(&::cudaStreamSynchronize) stream_synchronize = nullptr;
   decltype(&::cudaStreamGetDevice) stream_get_device = nullptr;
+  decltype(&::cudaStreamIsCapturing) stream_is_capturing = nullptr;
+  decltype(&::cudaThreadExchangeStreamCaptureMode) thread_exchange_capture_mode = nullptr;
   decltype(&::cudaEventCreateWithFlags) event_create = nullptr;
   decltype(&::cudaEventDestroy) event_destroy = nullptr;
   decltype(&::cudaEventRecord) event_record = nullptr;

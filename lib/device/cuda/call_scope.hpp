@@ -1,4 +1,4 @@
-// Leaves the calling thread as it was: which device is current, and the runtime's last error.
+// Leaves the calling thread as it was: which device is current, the runtime's last error, and what it captures.
 //
 // Current device. The runtime works on the driver context that is current to the thread, and a device is
 // its primary context. `context_scope` pushes ours where another one, or none, is current, and pops it
@@ -17,6 +17,9 @@
 //   - a kernel of the caller ruined the context, our call is merely the first to say so. We report the
 //     device lost and take the error away; the caller's next call on the context reports it again, as
 //     every one does.
+// Capture. While anyone captures a stream in the default mode, calls that CUDA thinks unsafe (an event query, an
+// allocation) break that capture, whichever thread makes them: Pinrail's own threads poll all the time. Ours are of
+// no account to a graph, so they are made in relaxed mode, which the calling thread has until the scope ends.
 // Where Pinrail is a shared library, its runtime is an instance of its own with a last error of its own,
 // and the caller's is out of reach anyway.
 #pragma once
@@ -49,6 +52,21 @@ class context_scope {
   const driver_api& driver_;
   cudaError_t error_ = cudaSuccess;
   bool pushed_ = false;
+};
+
+/// Calls of this thread break no capture until the scope ends, unless they concern the captured stream itself.
+class capture_scope {
+ public:
+  explicit capture_scope(const cuda_api& api) noexcept : api_(api) { exchange(); }
+  capture_scope(const capture_scope&) = delete;
+  capture_scope& operator=(const capture_scope&) = delete;
+  ~capture_scope() { exchange(); }
+
+ private:
+  void exchange() noexcept { static_cast<void>(api_.thread_exchange_capture_mode(&mode_)); }
+
+  const cuda_api& api_;
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
 };
 
 /// Calls a runtime function and leaves the thread's last error to the caller, as said above.

@@ -46,6 +46,7 @@ template <class... P, class... A>
 cudaError_t cuda_backend::call(cudaError_t (*function)(P...), A... arguments) const noexcept {
   const context_scope here(driver_, who_.context);
   if (here.error() != cudaSuccess) return here.error();
+  const capture_scope relaxed(api_);
   return call_quietly(api_, function, arguments...);
 }
 
@@ -163,6 +164,15 @@ result<stream_handle> cuda_backend::wrap_stream(void* handle) noexcept {
   return stream_handle{stream};
 }
 
+bool cuda_backend::is_capturing(stream_handle stream) noexcept {
+  if (lost()) return false;
+  cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+  const cudaError_t code = call(api_.stream_is_capturing, native(stream), &capture);
+  // Implicit: the default stream, while a stream that it would have to wait for is captured.
+  if (code == cudaErrorStreamCaptureImplicit) return true;
+  return code == cudaSuccess && capture != cudaStreamCaptureStatusNone;
+}
+
 status cuda_backend::synchronize_stream(stream_handle stream) noexcept {
   if (const auto why = lost()) return *why;
   return finish(call(api_.stream_synchronize, native(stream)));
@@ -190,6 +200,7 @@ status cuda_backend::record_event(event_handle event, stream_handle stream) noex
 result<bool> cuda_backend::query_event(event_handle event) noexcept {
   if (const auto why = lost()) return *why;
   const context_scope here(driver_, who_.context);
+  const capture_scope relaxed(api_);
   cudaError_t code = here.error();
   if (code == cudaSuccess) code = from_driver(driver_.event_query(native(event)));
   if (code == cudaSuccess) return true;

@@ -66,6 +66,7 @@ class cuda_backend final : public backend {
   [[nodiscard]] result<stream_handle> create_stream() noexcept override;
   void destroy_stream(stream_handle stream) noexcept override;
   [[nodiscard]] result<stream_handle> wrap_stream(void* native) noexcept override;
+  [[nodiscard]] bool is_capturing(stream_handle stream) noexcept override;
   [[nodiscard]] status synchronize_stream(stream_handle stream) noexcept override;
 
   [[nodiscard]] result<event_handle> create_event() noexcept override;

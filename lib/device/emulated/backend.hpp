@@ -25,6 +25,7 @@
 
 #include "device/backend.hpp"
 #include "device/device_memory.hpp"
+#include "device/emulated/emulation.hpp"
 #include "device/emulated/fault_plan.hpp"
 #include "device/emulated/order_checker.hpp"
 #include "device/emulated/stream_thread.hpp"
@@ -35,7 +36,7 @@ namespace pinrail::devices {
 
 /// A lost device starts no more copies and kernels; once a call has returned `device_lost`, no copy touches
 /// host memory any more. Streams drain at once, so that everything can still be destroyed. Tests derive from this.
-class emulated_backend : public backend {
+class emulated_backend : public backend, public emulation {
  public:
   explicit emulated_backend(const host_device_options& options);
   ~emulated_backend() override;
@@ -73,11 +74,12 @@ class emulated_backend : public backend {
   void note_discard(stream_handle stream, void* data, std::uint64_t size_bytes) noexcept override;
 
   // ---- what only an emulated device has; see pinrail/emulated.hpp -----------------------------------------
-  void launch(stream_handle stream, std::function<void()> kernel, std::span<const emulated::access> accesses);
-  [[nodiscard]] fault_plan& faults() noexcept { return faults_; }
-  [[nodiscard]] const fault_plan& faults() const noexcept { return faults_; }
-  [[nodiscard]] std::vector<std::string> violations() const;
-  [[nodiscard]] emulated::resources live_resources() const;
+  void launch(stream_handle stream, std::function<void()> kernel, std::span<const emulated::access> accesses) override;
+  void inject(const emulated::fault& what) override { faults_.inject(what); }
+  void clear_faults() override { faults_.clear(); }
+  [[nodiscard]] std::vector<std::string> violations() const override;
+  [[nodiscard]] emulated::resources live_resources() const override;
+  [[nodiscard]] std::uint64_t calls_made() const override { return faults_.calls_made(); }
 
  private:
   /// What an event stood for when it was last recorded.

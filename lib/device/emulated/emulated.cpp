@@ -5,13 +5,13 @@
 #include <string_view>
 #include <utility>
 
-#include "device/emulated/backend.hpp"
+#include "device/emulated/emulation.hpp"
 
 namespace pinrail::emulated {
 namespace {
 
-devices::emulated_backend& backend_of(const device& where, std::string_view what) {
-  auto* const emulated = dynamic_cast<devices::emulated_backend*>(&where.backend());
+devices::emulation& backend_of(const device& where, std::string_view what) {
+  auto* const emulated = dynamic_cast<devices::emulation*>(&where.backend());
   if (emulated == nullptr) {
     throw error(errc::not_supported, fmt::format("emulated::{}: the device is not emulated: {}", what, where.name()));
   }
@@ -25,14 +25,14 @@ void launch(stream_ref stream, std::function<void()> kernel, std::span<const acc
   backend_of(*stream.device(), "launch").launch({stream.native_handle()}, std::move(kernel), accesses);
 }
 
-void inject(device& where, const fault& what) { backend_of(where, "inject").faults().inject(what); }
+void inject(device& where, const fault& what) { backend_of(where, "inject").inject(what); }
 
-void clear_faults(device& where) { backend_of(where, "clear_faults").faults().clear(); }
+void clear_faults(device& where) { backend_of(where, "clear_faults").clear_faults(); }
 
 std::vector<std::string> violations(const device& where) { return backend_of(where, "violations").violations(); }
 
 resources live_resources(const device& where) { return backend_of(where, "live_resources").live_resources(); }
 
-std::uint64_t calls_made(const device& where) { return backend_of(where, "calls_made").faults().calls_made(); }
+std::uint64_t calls_made(const device& where) { return backend_of(where, "calls_made").calls_made(); }
 
 }  // namespace pinrail::emulated
