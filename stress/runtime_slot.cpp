@@ -22,6 +22,8 @@ runtime_slot::runtime_slot(slot_plan plan)
     footprint_bytes_ += size;
     largest_bytes_ = std::max(largest_bytes_, size);
   }
+  if (plan_.source == slot_plan::source_kind::pinned)
+    for (auto& b : bytes_) locked_.emplace_back(b);
 }
 
 std::optional<std::string> runtime_slot::compare_source() const {

@@ -12,6 +12,7 @@
 
 #include "block_access.hpp"
 #include "pinrail/pinrail.hpp"
+#include "support/test_device.hpp"
 
 namespace stress {
 
@@ -69,6 +70,7 @@ class runtime_slot {
   slot_plan plan_;
   std::string name_;
   std::vector<std::vector<std::byte>> bytes_;
+  std::vector<pinrail::test::page_lock> locked_;
   std::unique_ptr<block_record[]> records_;
   std::uint64_t footprint_bytes_ = 0;
   std::uint64_t largest_bytes_ = 0;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "pinrail/emulated.hpp"
+#include "support/test_device.hpp"
 
 namespace stress {
 
@@ -79,7 +80,7 @@ world_plan draw_world(const options& o, std::uint64_t round, std::uint32_t devic
 world::world(world_plan plan, violations& found)
     : plan_(std::move(plan)),
       found_(found),
-      device_(pinrail::open_device(plan_.device_spec)),
+      device_(pinrail::test::open_test_device(plan_.device_spec)),
       tied_up_(plan_.least_budget_bytes / 3),
       owners_(plan_.slots.back().owner + 0x10000) {
   scheduler_.emplace(*device_, plan_.scheduler);

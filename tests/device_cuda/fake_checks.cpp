@@ -83,12 +83,14 @@ void fake_cuda::retire(int device) {
 
 // ---- order ----------------------------------------------------------------------------------------------
 
-void fake_cuda::check_order(int device, bool check) {
+void fake_cuda::configure(int device, const devices::host_device_options& how) {
   const std::scoped_lock lock(mutex_);
   bury_retired();
   device_state& on = *devices_[static_cast<std::size_t>(device)];
-  on.checker = check ? std::make_shared<devices::order_checker>() : nullptr;
-  if (!check) return;
+  on.bytes_per_second = how.bytes_per_second;
+  on.latency_ns = how.latency_ns;
+  on.checker = how.check ? std::make_shared<devices::order_checker>() : nullptr;
+  if (!how.check) return;
   if (on.legacy) on.checker->begin_stream(on.legacy->number);
   for (const auto& [handle, stream] : streams_)
     if (stream->device == device) on.checker->begin_stream(stream->number);

@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <thread>
 
 #include "fake_thread.hpp"
 
@@ -16,6 +18,12 @@ namespace {
 constexpr std::align_val_t page{4096};
 
 bool is_legacy(cudaStream_t stream) { return stream == nullptr || stream == cudaStreamLegacy; }
+
+std::size_t direction_of(cudaMemcpyKind kind) {
+  if (kind == cudaMemcpyHostToDevice) return static_cast<std::size_t>(devices::direction::host_to_device);
+  return static_cast<std::size_t>(kind == cudaMemcpyDeviceToHost ? devices::direction::device_to_host
+                                                                 : devices::direction::device_to_device);
+}
 
 devices::toucher toucher_of(cudaMemcpyKind kind) {
   if (kind == cudaMemcpyHostToDevice) return devices::toucher::copy_to_device;
@@ -438,9 +446,14 @@ cudaError_t fake_cuda::MemcpyAsync(void* to, const void* from, std::size_t size_
       if (on->capture) return invalidate(*on->capture, cudaErrorStreamCaptureUnsupported);
       if (const cudaError_t broken = unsafe_call()) return broken;
     }
-    push_work(
-        *on, [=] { std::memcpy(to, from, size_bytes); }, {{from, size_bytes, false}, {to, size_bytes, true}},
-        toucher_of(kind));
+    const device_state& device = *devices_[static_cast<std::size_t>(on->device)];
+    const std::uint64_t rate = device.bytes_per_second[direction_of(kind)];
+    const std::chrono::nanoseconds longer(device.latency_ns + (rate == 0 ? 0 : size_bytes * 1'000'000'000 / rate));
+    const auto copy = [=] {
+      if (longer.count() != 0) std::this_thread::sleep_for(longer);
+      std::memcpy(to, from, size_bytes);
+    };
+    push_work(*on, copy, {{from, size_bytes, false}, {to, size_bytes, true}}, toucher_of(kind));
     if (pageable) pageable_end = on->mark();
   }
   if (pageable_end) pageable_end->wait();

@@ -20,11 +20,12 @@
 //   - The handle of a stream that was destroyed is the next one to be given out again.
 //   - A child after fork() gets cudaErrorInitializationError for everything.
 // It also notes what CUDA takes but Pinrail must not do (`misuses`), and checks the order of all accesses on a
-// device (`check_order`).
+// device (`configure`).
 // What it can't show: host threads that call it are ordered by its lock, so ThreadSanitizer misses a race
 // between two of them that a GPU's runtime would have let happen. There are no per-thread default streams.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -40,6 +41,7 @@
 
 #include "core/atomic.hpp"
 #include "device/cuda/api.hpp"
+#include "device/spec.hpp"
 #include "fake_capture.hpp"
 #include "fake_streams.hpp"
 
@@ -105,8 +107,8 @@ class fake_cuda {
   cudaError_t page_unlock(void* memory);
 
   // ---- checks -----------------------------------------------------------------------------------------------
-  /// Checks the order of accesses on a device from now on; it has nothing allocated yet. With `check` false, ends that.
-  void check_order(int device, bool check = true);
+  /// How a device is: whether the order of accesses is checked, and how long copies take. It has nothing allocated yet.
+  void configure(int device, const devices::host_device_options& how);
   /// The device's checker; null: its order is not checked.
   [[nodiscard]] std::shared_ptr<devices::order_checker> checker(int device);
   /// The stream's number for the checker.
@@ -149,6 +151,8 @@ class fake_cuda {
     std::vector<marker_ptr> last;  ///< of what still ran when a sticky fault took the device
     std::shared_ptr<devices::order_checker> checker;
     bool occupied = false;
+    std::array<std::uint64_t, 3> bytes_per_second{};  ///< of copies, by direction; 0: no limit
+    std::uint64_t latency_ns = 0;
   };
   struct allocation {
     std::byte* base = nullptr;

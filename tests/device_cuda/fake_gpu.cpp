@@ -52,7 +52,7 @@ cudaError_t cuda_code(errc code) {
 fake_gpu::fake_gpu(std::shared_ptr<fake_cuda> machine, int ordinal, const devices::host_device_options& how,
                    reporter report)
     : machine_(std::move(machine)), ordinal_(ordinal), poison_(how.poison), report_(std::move(report)) {
-  machine_->check_order(ordinal_, how.check);
+  machine_->configure(ordinal_, how);
   cuda_ = devices::open_cuda(fake_cuda::api(), {.library_found = true}, ordinal_);
 }
 
