@@ -43,13 +43,15 @@ class [[nodiscard]] block_pin {
   /// False once it has ended, or was moved from.
   [[nodiscard]] bool active() const noexcept { return runtime_ != nullptr; }
 
-  /// Orders the stream after the copy that brings the block's bytes; the CPU does not wait. Throws
-  /// `errc::invalid_argument` for a stream of another device, and what the device answers.
+  /// Orders the stream after the copy that brings the block's bytes; the CPU does not wait, except while the stream is
+  /// captured into a graph. Throws `errc::invalid_argument` for a stream of another device, and what the device
+  /// answers.
   void order_after_load(stream_ref stream) const;
   [[nodiscard]] result<void> try_order_after_load(stream_ref stream) const noexcept;
 
   /// Records a last use: the block's memory is not written again before what was enqueued on the stream until now is
-  /// done. Throws as `order_after_load` does.
+  /// done. Throws as `order_after_load` does, and `errc::not_supported` while the stream is captured: record the use
+  /// after the launch of the graph.
   void record_use(stream_ref stream) const;
   [[nodiscard]] result<void> try_record_use(stream_ref stream) const noexcept;
 

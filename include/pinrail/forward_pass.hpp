@@ -19,6 +19,12 @@ namespace pinrail {
 namespace residency {
 class runtime_state;
 struct pass_state;
+
+/// What the beginning of a use tells its end.
+struct open_use {
+  std::uint64_t trace_id = 0;
+  bool captured = false;  ///< the stream's work goes into a CUDA graph
+};
 }  // namespace residency
 
 /// A named part of a block on the device.
@@ -33,7 +39,13 @@ struct tensor_view {
 /// ordered after the copy that brings the bytes; the CPU waited only if the copy had not been submitted yet.
 /// Its end records the last use on the stream and then lets go, so enqueue the kernels before it ends.
 /// Must end before its pass ends and before the scheduler ends. Move-only.
-/// Progress: begin (of a resident block) and end are wait-free apart from the device's own calls.
+///
+/// While the stream is captured into a CUDA graph, blocks that are resident can be used, and nothing else: an absent
+/// one is refused with `errc::not_supported` and the capture goes on. A captured use holds the block until it ends, and
+/// the graph needs it whenever it runs: keep a guard (keep_resident, protect_blocks) for as long as the graph lives,
+/// and before that ends wait for the last launch, or end a use of each block on the launching stream, outside of a
+/// capture. A use that began before the capture must not end in it. Progress: begin (of a resident block) and end are
+/// wait-free apart from the device's own calls.
 class [[nodiscard]] use {
  public:
   use() = default;
@@ -44,7 +56,7 @@ class [[nodiscard]] use {
         dirty_(other.dirty_),
         data_(other.data_),
         size_bytes_(other.size_bytes_),
-        trace_id_(other.trace_id_) {}
+        opened_(other.opened_) {}
   use& operator=(use&& other) noexcept {
     use taken(std::move(other));  // ends with what this one held
     std::swap(runtime_, taken.runtime_);
@@ -53,7 +65,7 @@ class [[nodiscard]] use {
     std::swap(dirty_, taken.dirty_);
     std::swap(data_, taken.data_);
     std::swap(size_bytes_, taken.size_bytes_);
-    std::swap(trace_id_, taken.trace_id_);
+    std::swap(opened_, taken.opened_);
     return *this;
   }
   ~use() { end(); }
@@ -68,7 +80,8 @@ class [[nodiscard]] use {
 
   /// Says that the kernels change the block's bytes; call it before enqueuing them. The stream is ordered after
   /// a write-back that may be under way. The block is written back before its memory is used for anything else.
-  /// Throws `errc::read_only` if the model's source can't take blocks back.
+  /// Throws `errc::read_only` if the model's source can't take blocks back, and `errc::not_supported` for a captured
+  /// use.
   void mark_dirty();
 
   /// Ends the use now. Idempotent.
@@ -82,7 +95,7 @@ class [[nodiscard]] use {
   bool dirty_ = false;
   std::byte* data_ = nullptr;
   std::uint64_t size_bytes_ = 0;
-  std::uint64_t trace_id_ = 0;
+  residency::open_use opened_;
 };
 
 /// One walk of a runtime over its blocks on one stream, or several in a row: after the last block of the order

@@ -32,6 +32,11 @@ void use::mark_dirty() {
   if (!runtime_->source().is_writable())
     throw error(errc::read_only,
                 fmt::format("mark_dirty(): the source of '{}' can't take blocks back", runtime_->name()));
+  if (opened_.captured)
+    throw error(errc::not_supported,
+                fmt::format("mark_dirty() of a captured use of '{}': mark a use around the launch of "
+                            "the graph",
+                            runtime_->name()));
   if (const auto waited = residency::await_write_back(*runtime_, *pass_, block_); !waited)
     residency::refuse(runtime_->owner(), waited.why(), "mark_dirty()", runtime_);
   dirty_ = true;
@@ -39,7 +44,7 @@ void use::mark_dirty() {
 
 void use::end() noexcept {
   if (runtime_ == nullptr) return;
-  residency::end_use(*runtime_, *pass_, block_, dirty_, trace_id_);
+  residency::end_use(*runtime_, *pass_, block_, dirty_, opened_);
   runtime_ = nullptr;
 }
 
@@ -51,7 +56,7 @@ result<use> forward_pass::try_use(block_index block) noexcept {
                    .needed_bytes = block,
                    .available_bytes = pass_ != nullptr ? runtime_->blocks().size() : 0};
   pinrail::use held;
-  if (const auto begun = residency::begin_use(*runtime_, *pass_, block, held.trace_id_); !begun) return begun.why();
+  if (const auto begun = residency::begin_use(*runtime_, *pass_, block, held.opened_); !begun) return begun.why();
   held.runtime_ = runtime_.get();
   held.pass_ = pass_;
   held.block_ = block;
@@ -67,6 +72,11 @@ use forward_pass::use(block_index block) {
   if (held.code() == errc::invalid_argument)
     throw error(held.why(), fmt::format("use({}) of '{}', which has {} blocks", block, runtime_->name(),
                                         runtime_->blocks().size()));
+  if (held.code() == errc::not_supported)
+    throw error(held.why(),
+                fmt::format("use({}) of '{}': the stream is being captured and the block is not resident; load "
+                            "it before (keep_resident with load), and keep it while the graph lives",
+                            block, runtime_->name()));
   residency::refuse(runtime_->owner(), held.why(), fmt::format("use({}) of '{}'", block, runtime_->name()),
                     runtime_.get());
 }

@@ -1,6 +1,7 @@
 #include "residency/pass_control.hpp"
 
 #include <algorithm>
+#include <thread>
 
 #include "residency/loads.hpp"
 #include "residency/planned_loads.hpp"
@@ -126,6 +127,18 @@ result<void> order_stream(scheduler_state& s, core::block<core::native_atomics>&
   return {};
 }
 
+/// In a capture the stream can't wait for what was recorded outside it: the CPU waits until the bytes are there.
+result<void> await_bytes(scheduler_state& s, const core::block<core::native_atomics>& block,
+                         std::uint64_t deadline_ns) noexcept {
+  const std::uint64_t began_ns = s.now_ns();
+  while (!s.timeline().is_complete(ticket(block.ready.load(order::acquire)))) {
+    if (s.halted()) return s.why_halted();
+    if (s.now_ns() - began_ns >= deadline_ns) return failure{.code = errc::timed_out};
+    std::this_thread::yield();
+  }
+  return {};
+}
+
 /// Every slot holds an incomplete ticket of another lane: one of them and ours become one.
 result<void> note_by_joining(scheduler_state& s, core::block<core::native_atomics>& block, ticket used) noexcept {
   for (std::size_t i = 0;; i = (i + 1) % block.uses.capacity) {
@@ -246,23 +259,26 @@ void close_pass(runtime_state& r, pass_state& p) noexcept {
   s.progress().notify();
 }
 
-result<void> begin_use(runtime_state& r, pass_state& p, std::uint32_t position, std::uint64_t& trace_id) noexcept {
+result<void> begin_use(runtime_state& r, pass_state& p, std::uint32_t position, open_use& opened) noexcept {
   scheduler_state& s = r.owner();
   p.activity.fetch_add(pass_state::one_use + 1, order::seq_cst);
   result<void> outcome = s.halted() ? result<void>(s.why_halted()) : result<void>();
-  if (s.tracing()) trace_id = s.next_trace_id();
+  if (s.tracing()) opened.trace_id = s.next_trace_id();
   auto& block = r.at(position);
   if (outcome) {
     s.pump();
+    opened.captured = s.backend().is_capturing(s.timeline().handle(p.stream));
     const auto pinned = block.word.pin();
-    if (pinned == core::pin_outcome::waiting) {
-      outcome = wait_for_block(s, r, p, position, trace_id);
+    if (pinned == core::pin_outcome::waiting && opened.captured) {
+      outcome = failure{.code = errc::not_supported, .needed_bytes = r.size_bytes(position)};
+    } else if (pinned == core::pin_outcome::waiting) {
+      outcome = wait_for_block(s, r, p, position, opened.trace_id);
     }
     if (p.cursor.kind == pass_kind::data_dependent) r.blocks().reuse().note_use(position);
     if (pinned == core::pin_outcome::refused) {
       outcome = at_limit(core::block_bits::too_many_pins);
     } else {
-      if (outcome) outcome = order_stream(s, block, p.stream);
+      if (outcome) outcome = opened.captured ? await_bytes(s, block, p.deadline_ns) : order_stream(s, block, p.stream);
       if (!outcome) block.word.unpin();
     }
   }
@@ -272,48 +288,72 @@ result<void> begin_use(runtime_state& r, pass_state& p, std::uint32_t position, 
     s.progress().notify();
     return outcome;
   }
-  s.trace(trace_kind::use_begin, &r, position, trace_id);
+  s.trace(trace_kind::use_begin, &r, position, opened.trace_id);
   move_cursor(r, p, position, true);
   show_cursor(r, p);
+  if (opened.captured) return {};  // nothing runs now, so there is no pace; and what leaves now may be in the graph
   measure_pace(s, r, p);
   prefetch_ahead(s, r, p);
   return {};
 }
 
-void end_use(runtime_state& r, pass_state& p, std::uint32_t position, bool dirty, std::uint64_t trace_id) noexcept {
-  scheduler_state& s = r.owner();
-  auto& block = r.at(position);
+namespace {
+
+/// On success the device knows what still uses the block, or nothing does.
+result<void> end_on_device(scheduler_state& s, runtime_state& r, std::uint32_t position, pass_state& p,
+                           bool dirty) noexcept {
+  // Kernels from before the capture may run, and an event that is recorded now would be one of the graph.
+  if (s.backend().is_capturing(s.timeline().handle(p.stream))) return failure{.code = errc::not_supported};
   note_access(s, r, position, p.stream, dirty ? devices::access::write : devices::access::read);
   result<void> noted = record_use(s, r, position, p, dirty);
-  if (!noted) {
-    s.note_device_failure(noted.why(), "recording a use");
-    // The kernels of this use can't be waited for on the device. If the CPU can, that will do.
-    noted = s.timeline().drain(p.stream);
-    if (noted && dirty) block.word.mark_dirty();
-  }
-  s.trace(trace_kind::use_end, &r, position, trace_id);
+  if (noted) return noted;
+  s.note_device_failure(noted.why(), "recording a use");
+  // The kernels of this use can't be waited for on the device. If the CPU can, that will do.
+  noted = s.timeline().drain(p.stream);
+  if (noted && dirty) r.at(position).word.mark_dirty();
+  if (!noted) s.note_device_failure(noted.why(), "recording a use");
+  return noted;
+}
+
+}  // namespace
+
+void end_use(runtime_state& r, pass_state& p, std::uint32_t position, bool dirty, const open_use& opened) noexcept {
+  scheduler_state& s = r.owner();
+  // What was captured runs when the graph is launched, and who launches it holds the block then.
+  const result<void> noted = opened.captured ? result<void>() : end_on_device(s, r, position, p, dirty);
+  s.trace(trace_kind::use_end, &r, position, opened.trace_id);
   if (noted) {
-    block.word.unpin();
+    r.at(position).word.unpin();
+  } else if (noted.code() == errc::not_supported) {
+    r.leave_pin();
+    s.keep_error(log_level::error,
+                 say("a use of block {} of {} began before the capture of its stream and ended in it; "
+                     "the block stays where it is",
+                     position, r.name()));
   } else {
     r.leave_pin();
-    s.note_device_failure(noted.why(), "recording a use");
     s.keep_error(log_level::error, say("the end of a use of block {} of {} could not be recorded: {} (native code {}); "
                                        "the block stays where it is",
                                        position, r.name(), to_string(noted.code()), noted.why().native_code));
   }
-  (void)follow_plan(s, r, p);
+  if (!opened.captured) (void)follow_plan(s, r, p);
   p.activity.fetch_sub(1, order::release);
   s.progress().notify();
 }
 
 result<void> order_after_load(runtime_state& r, std::uint32_t position, std::uint32_t stream) noexcept {
-  const auto ordered = order_stream(r.owner(), r.at(position), stream);
-  if (!ordered) r.owner().note_device_failure(ordered.why(), "ordering a stream");
+  scheduler_state& s = r.owner();
+  const auto ordered =
+      s.backend().is_capturing(s.timeline().handle(stream))
+          ? await_bytes(s, r.at(position), static_cast<std::uint64_t>(s.options().load_deadline.count()))
+          : order_stream(s, r.at(position), stream);
+  if (!ordered) s.note_device_failure(ordered.why(), "ordering a stream");
   return ordered;
 }
 
 result<void> note_use(runtime_state& r, std::uint32_t position, std::uint32_t stream) noexcept {
   scheduler_state& s = r.owner();
+  if (s.backend().is_capturing(s.timeline().handle(stream))) return failure{.code = errc::not_supported};
   note_access(s, r, position, stream, devices::access::read);
   const auto used = record_last_use(s, r.at(position), stream);
   if (used) return {};

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "pinrail/device.hpp"
+#include "pinrail/forward_pass.hpp"
 #include "pinrail/options.hpp"
 #include "residency/scheduler_state.hpp"
 
@@ -17,11 +18,12 @@ namespace pinrail::residency {
                                             std::shared_ptr<const core::list_order> list) noexcept;
 void close_pass(runtime_state& r, pass_state& p) noexcept;
 
-/// Pins a block for the pass, loading it if it must, and orders the stream after its bytes.
+/// Pins a block for the pass, loading it if it must, and orders the stream after its bytes. While the stream is
+/// captured nothing can be loaded: `not_supported` for a block that is absent.
 [[nodiscard]] result<void> begin_use(runtime_state& r, pass_state& p, std::uint32_t position,
-                                     std::uint64_t& trace_id) noexcept;
+                                     open_use& opened) noexcept;
 /// Records the last use, then unpins.
-void end_use(runtime_state& r, pass_state& p, std::uint32_t position, bool dirty, std::uint64_t trace_id) noexcept;
+void end_use(runtime_state& r, pass_state& p, std::uint32_t position, bool dirty, const open_use& opened) noexcept;
 
 /// The parts of a use that concern a stream, for who has pinned the block without a pass.
 [[nodiscard]] result<void> order_after_load(runtime_state& r, std::uint32_t position, std::uint32_t stream) noexcept;

@@ -1,6 +1,7 @@
 #include "residency/scheduler_state.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <thread>
 
 #include "pinrail/units.hpp"
@@ -24,6 +25,19 @@ std::uint32_t thread_number() noexcept {
   return mine;
 }
 
+/// Others give memory back at times of their own (another process, a caching allocator): tries again a few times,
+/// unless the device has never had that much.
+result<std::byte*> allocate_arena(devices::backend& device, std::uint64_t size_bytes) noexcept {
+  constexpr int most_attempts = 4;
+  auto memory = device.allocate_arena(size_bytes);
+  for (int attempt = 1; attempt < most_attempts; ++attempt) {
+    if (memory || memory.code() != errc::out_of_memory || size_bytes > device.memory_bytes()) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    memory = device.allocate_arena(size_bytes);
+  }
+  return memory;
+}
+
 }  // namespace
 
 // ---- beginning and end --------------------------------------------------------------------------------------
@@ -36,7 +50,7 @@ scheduler_state::scheduler_state(std::shared_ptr<pinrail::device> on, const sche
       runtimes_(std::make_unique<core::atomic<runtime_state*>[]>(options_.max_runtimes)),
       byte_names_(std::make_unique<byte_name[]>(byte_entries)) {
   const geometry g = geometry_of(options_);
-  const auto memory = backend().allocate_arena(g.arena_pages * g.page_bytes);
+  const auto memory = allocate_arena(backend(), g.arena_pages * g.page_bytes);
   if (!memory)
     throw error(memory.why(),
                 say("{}: an arena of {} was refused: {} (native code {})", device_->name(),

@@ -1,6 +1,8 @@
 // What each backend call does when CUDA fails.
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <thread>
 
@@ -176,6 +178,23 @@ TEST(cuda_teardown, is_silent_when_cuda_itself_is_gone) {
   gpu->destroy_stream(stream);
   EXPECT_EQ(gpu->synchronize_stream(stream).code(), errc::device_lost);
   gpu.reset();
+}
+
+TEST(cuda_teardown, a_child_after_fork_finds_the_device_lost_and_ends_in_silence) {
+  rig r;
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const failure why = r.gpu->record_event(r.event, r.stream).why();
+    r.gpu->destroy_event(r.event);
+    r.gpu->free_arena(r.arena);
+    r.gpu.reset();
+    _exit(why.code == errc::device_lost && why.native_code == cudaErrorInitializationError ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  EXPECT_TRUE(r.gpu->record_event(r.event, r.stream)) << "the parent goes on";
 }
 
 TEST(cuda_classify, knows_what_can_be_tried_again) {

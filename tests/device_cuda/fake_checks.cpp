@@ -38,6 +38,11 @@ std::vector<std::string> fake_cuda::misuses(int device) {
   return all;
 }
 
+void fake_cuda::forget_misuses(int device) {
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(misuses_, [=](const misuse& m) { return m.device == device; });
+}
+
 std::vector<std::string> fake_cuda::leaks(int device) {
   std::vector<std::string> all;
   const resources left = live(device);
@@ -59,12 +64,12 @@ bool fake_cuda::occupy(int device) {
 
 void fake_cuda::retire(int device) {
   clear_faults(device);
+  forget_misuses(device);
   std::unique_lock lock(mutex_);
   const std::vector<marker_ptr> work = mark_all(device);
   lock.unlock();
   for (const marker_ptr& end : work) end->wait();
   lock.lock();
-  std::erase_if(misuses_, [=](const misuse& m) { return m.device == device; });
   std::erase_if(streams_, [=](const auto& s) { return s.second->device == device; });
   std::erase_if(events_, [=](const auto& e) { return e.second->device == device; });
   std::erase_if(memory_, [=](const auto& m) {

@@ -90,7 +90,8 @@ class fake_cuda {
   void clear_faults(int device = -1);
   void lose(int device, cudaError_t code);
   /// The process is ending: every call fails with cudaErrorCudartUnloading.
-  void unload();
+  void unload(bool yes = true);
+  [[nodiscard]] bool is_unloaded();
 
   /// Enqueues a host function as a kernel.
   cudaError_t launch(cudaStream_t stream, std::function<void()> kernel);
@@ -115,6 +116,8 @@ class fake_cuda {
   [[nodiscard]] std::uint32_t number_of(int device, cudaStream_t stream);
   /// What was called so far that must not be; -1: on any device.
   [[nodiscard]] std::vector<std::string> misuses(int device = -1);
+  /// For who misused something on purpose.
+  void forget_misuses(int device);
   [[nodiscard]] bool is_lost(int device) const { return devices_[static_cast<std::size_t>(device)]->lost.load() != 0; }
   /// For who hands out the devices of one fake: false where a device is taken already.
   [[nodiscard]] bool occupy(int device);

@@ -58,7 +58,8 @@ fake_gpu::fake_gpu(std::shared_ptr<fake_cuda> machine, int ordinal, const device
 
 fake_gpu::~fake_gpu() {
   cuda_.reset();
-  for (const std::string& leak : machine_->leaks(ordinal_)) report_("leak: " + leak);
+  if (!machine_->is_unloaded())
+    for (const std::string& leak : machine_->leaks(ordinal_)) report_("leak: " + leak);
   for (const std::string& wrong : violations()) report_(wrong);
   machine_->retire(ordinal_);
 }

@@ -47,12 +47,10 @@ struct fake_table {
       fake_cuda* const fake = installed.load();
       if (fake == nullptr) return remember(cudaErrorCudartUnloading);
       cudaError_t result = fake->begin(name.text);
-      if (result == cudaSuccess && needs_context) {
-        result = fake->bind();
-        // A lost context refuses, but what Pinrail wants to give back counts as given back: it was no leak of
-        // Pinrail's.
-        if (result != cudaSuccess && gives_back) static_cast<void>((fake->*function)(arguments...));
-      }
+      if (result == cudaSuccess && needs_context) result = fake->bind();
+      // A lost context refuses, but what is given back then was no leak of Pinrail's.
+      if (result != cudaSuccess && gives_back && fake->is_lost(fake_cuda::current_device()))
+        static_cast<void>((fake->*function)(arguments...));
       if (result == cudaSuccess) result = (fake->*function)(arguments...);
       if (result != cudaSuccess) fake->note_failure(name.text);
       return remember(result);
@@ -220,9 +218,14 @@ void fake_cuda::clear_faults(int device) {
 
 void fake_cuda::lose(int device, cudaError_t code) { devices_[static_cast<std::size_t>(device)]->lost = code; }
 
-void fake_cuda::unload() {
+void fake_cuda::unload(bool yes) {
   const std::scoped_lock lock(mutex_);
-  unloaded_ = true;
+  unloaded_ = yes;
+}
+
+bool fake_cuda::is_unloaded() {
+  const std::scoped_lock lock(mutex_);
+  return unloaded_;
 }
 
 std::uint64_t fake_cuda::calls(std::string_view call) {

@@ -48,6 +48,69 @@ TEST_F(device_faults, why_there_is_no_page_locked_memory) {
   }
 }
 
+TEST_F(device_faults, less_page_locked_memory_than_wanted_will_do) {
+  rig few{{.vram_budget = 4 * block_bytes, .chunk_bytes = block_bytes, .staging_slabs = 4}};
+  emulated::inject(few.device(), {.where = call::allocate_pinned, .after = 1, .code = errc::out_of_memory});
+  const auto staged = few.add("staged", 8, block_bytes, {.pinned = false});
+  EXPECT_LT(emulated::live_resources(few.device()).pinned_bytes, 2 * block_bytes + 128_KiB) << "one slab and no more";
+  few.run(staged);
+}
+
+TEST_F(device_faults, device_memory_that_comes_free_in_time_is_taken) {
+  const auto open = [](std::uint64_t refusals) {
+    const auto on = open_test_device("emulated:vram=64MiB");
+    for (std::uint64_t i = 0; i < refusals; ++i)
+      emulated::inject(*on, {.where = call::allocate_arena, .after = i, .code = errc::out_of_memory});
+    const error e = caught([&] { const scheduler sched(*on, {.vram_budget = 4 * block_bytes}); });
+    emulated::clear_faults(*on);
+    return e.code();
+  };
+  EXPECT_EQ(open(3), errc::none);
+  EXPECT_EQ(open(4), errc::out_of_memory) << "not for ever";
+}
+
+TEST_F(device_faults, a_loss_wakes_everyone_who_waits) {
+  // Copies into the only pages wait for a kernel that does not end, and so do those who want the one slab after them.
+  rig full{{.vram_budget = 4 * block_bytes,
+            .high_watermark = 1,
+            .load_deadline = std::chrono::minutes(5),
+            .chunk_bytes = block_bytes,
+            .staging_slabs = 1}};
+  const auto first = full.add("first", 4, block_bytes);
+  const auto staged = full.add("staged", 8, block_bytes, {.pinned = false});
+  const stream busy = full.device().create_stream();
+  gate held;
+  held.hold(busy);
+  {
+    auto pass = first.handle.managed_forward(busy, {.prefetch_blocks = 0});
+    for (const block_index i : first.handle.blocks()) full.check(pass.use(i), first, busy);
+  }
+  core::atomic<int> asking{0};
+  core::atomic<int> woken{0};
+  std::vector<stream> streams;
+  std::vector<std::thread> waiting;
+  for (int i = 0; i < 6; ++i) streams.push_back(full.device().create_stream());
+  for (block_index i = 0; i < 6; ++i)
+    waiting.emplace_back([&, i] {
+      auto pass = staged.handle.managed_forward(streams[i], {.prefetch_blocks = 0});
+      asking.fetch_add(1, core::order::acq_rel);
+      // One copy may have been enqueued, and its use begin; the next needs the slab.
+      errc code = errc::none;
+      for (block_index k = 0; k < 8 && code == errc::none; ++k) code = pass.try_use((i + k) % 8).code();
+      EXPECT_EQ(code, errc::device_lost);
+      woken.fetch_add(1, core::order::acq_rel);
+    });
+  EXPECT_TRUE(eventually([&] {
+    const auto all = full.sched().blockers();
+    return asking.load(core::order::acquire) == 6 && !all.empty();
+  }));
+  EXPECT_EQ(woken.load(core::order::acquire), 0);
+  emulated::inject(full.device(), {.where = call::query_event, .code = errc::device_lost});
+  held.open();
+  for (std::thread& t : waiting) t.join();  // or this waits for minutes
+  EXPECT_EQ(woken.load(core::order::acquire), 6);
+}
+
 TEST_F(device_faults, pages_whose_last_uses_cant_be_joined_come_back) {
   for (const call where : {call::wait_event, call::record_event, call::create_event}) {
     gate held_a, held_b;

@@ -128,6 +128,41 @@ TEST_F(rule_11, a_block_dirtied_again_during_its_write_back_is_written_again) {
   EXPECT_TRUE(source_has(1, std::byte{39}));
 }
 
+TEST_F(rule_11, a_block_is_used_while_it_is_written_back) {
+  core::atomic<bool> writing{false};
+  core::atomic<bool> go_on{false};
+  std::vector<std::byte> bytes(block_bytes, std::byte{1});
+  const auto read = [&](block_index, std::uint64_t at, std::span<std::byte> to) {
+    std::memcpy(to.data(), bytes.data() + at, to.size());
+    return true;
+  };
+  const auto write = [&](block_index, std::uint64_t at, std::span<const std::byte> from) {
+    writing.store(true, core::order::release);
+    while (!go_on.load(core::order::acquire)) std::this_thread::yield();
+    std::memcpy(bytes.data() + at, from.data(), from.size());
+    return true;
+  };
+  rig one{{.vram_budget = 4 * block_bytes}};
+  const runtime slow = one.sched().add_runtime("slow", model_from_callback({{"only", block_bytes, {}}}, read, write));
+  const stream on = one.device().create_stream();
+  write_on_device(one_by_one, slow, 0, on, std::byte{7});
+  { auto scope = slow.as_guest(); }  // its end asks for the write-back
+  EXPECT_TRUE(eventually([&] { return writing.load(core::order::acquire); }));
+  std::byte seen{0};
+  {
+    auto pass = slow.managed_forward(on, one_by_one);
+    auto held = pass.use(0);
+    const emulated::access touched{held.device_ptr(), block_bytes, false};
+    emulated::launch(on, [&seen, from = held.device_ptr()] { std::memcpy(&seen, from, 1); }, {&touched, 1});
+  }
+  on.synchronize();
+  EXPECT_EQ(seen, std::byte{7});
+  EXPECT_EQ(slow.statistics().loads, 1u);
+  go_on.store(true, core::order::release);
+  one.finish();
+  EXPECT_EQ(bytes[block_bytes - 1], std::byte{7});
+}
+
 TEST_F(rule_11, a_read_only_source_refuses_dirty_blocks) {
   auto pass = other.handle.managed_forward(s, one_by_one);
   auto held = pass.use(0);
@@ -194,6 +229,20 @@ TEST_F(rule_11, a_failed_load_leaves_the_block_absent_retryable_and_gives_every_
   EXPECT_EQ(mine.statistics().failed_loads, 1u);
   EXPECT_EQ(mine.statistics().resident_bytes, 0u);
   EXPECT_EQ(pass.use(2).block(), 2u) << "the retry works";
+}
+
+TEST_F(rule_11, a_block_of_which_one_chunk_fails_is_never_published) {
+  for (const std::uint64_t chunk : {0u, 1u, 3u}) {
+    rig small{{.vram_budget = 4 * block_bytes, .chunk_bytes = block_bytes / 4}};
+    const named_runtime chunked = small.add("chunked", 1, block_bytes);
+    emulated::inject(small.device(), {.where = emulated::call::copy_host_to_device, .after = chunk});
+    EXPECT_EQ(caught([&] { small.run(chunked, {0}, {.prefetch_blocks = 0}); }).code(), errc::device_error);
+    EXPECT_FALSE(chunked.handle.is_resident(0));
+    EXPECT_EQ(chunked.handle.statistics().failed_loads, 1u);
+    EXPECT_TRUE(eventually([&] { return small.sched().statistics().used_bytes == 0; }));
+    small.run(chunked);  // all of its bytes are compared
+    EXPECT_TRUE(chunked.handle.is_resident(0));
+  }
 }
 
 TEST_F(rule_11, a_device_call_that_fails_fails_the_load_and_no_more) {
