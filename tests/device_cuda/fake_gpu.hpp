@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <utility>
@@ -71,7 +72,15 @@ class fake_gpu final : public devices::backend, public devices::emulation {
   }
   [[nodiscard]] devices::status copy(devices::stream_handle stream, devices::direction way, void* to, const void* from,
                                      std::uint64_t size_bytes) noexcept override {
-    return cuda_->copy(stream, way, to, from, size_bytes);
+    const devices::status enqueued = cuda_->copy(stream, way, to, from, size_bytes);
+    const std::lock_guard lock(mutex_);
+    if (enqueued) copied_to_.push_back(static_cast<const std::byte*>(to));
+    return enqueued;
+  }
+  /// Where the copies so far went to, in the order in which they were enqueued.
+  [[nodiscard]] std::vector<const std::byte*> copied_to() const {
+    const std::lock_guard lock(mutex_);
+    return copied_to_;
   }
   void note_access(devices::stream_handle stream, const void* data, std::uint64_t size_bytes,
                    devices::access way) noexcept override;
@@ -91,6 +100,8 @@ class fake_gpu final : public devices::backend, public devices::emulation {
   const bool poison_;
   const reporter report_;
   std::unique_ptr<devices::backend> cuda_;
+  mutable std::mutex mutex_;
+  std::vector<const std::byte*> copied_to_;
 };
 
 }  // namespace pinrail::testing

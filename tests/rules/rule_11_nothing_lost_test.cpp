@@ -290,7 +290,8 @@ TEST_F(rule_11, a_device_call_that_fails_while_memory_is_freed_loses_none_of_it)
   opener.join();
   s.synchronize();
   t.synchronize();
-  EXPECT_EQ(r.sched().statistics().used_bytes, 0u) << r.sched().first_error().value_or("no error");
+  EXPECT_TRUE(eventually([&] { return r.sched().statistics().used_bytes == 0; }))
+      << r.sched().first_error().value_or("no error");
 }
 
 TEST_F(rule_11, a_lost_device_poisons_the_scheduler_with_a_clear_message) {
