@@ -184,7 +184,8 @@ const fake_cuda::allocation* fake_cuda::find(const void* memory, std::uint64_t s
   auto behind = memory_.upper_bound(start);
   if (behind == memory_.begin()) return nullptr;
   const auto& [first, what] = *std::prev(behind);
-  return start + size_bytes <= first + what.size_bytes ? &what : nullptr;
+  const std::byte* const end = first + what.size_bytes;
+  return start < end && start + size_bytes <= end ? &what : nullptr;
 }
 
 bool fake_cuda::was_freed(const void* memory) const {
