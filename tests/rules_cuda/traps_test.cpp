@@ -124,6 +124,27 @@ TEST_F(cuda_traps, a_stream_that_its_owner_destroyed_too_early_loses_no_order) {
   gpu_of(r).machine().forget_misuses(gpu_of(r).ordinal());
 }
 
+TEST_F(cuda_traps, an_event_is_recorded_again_only_when_its_last_record_is_complete) {
+  const stream s = r.device().create_stream();
+  gate held;
+  held.hold(s);
+  core::atomic<int> done{0};
+  std::thread ahead([&] {  // of its device, by more uses than there are events
+    auto pass = a.handle.managed_forward(s, {.prefetch_blocks = 0});
+    for (int i = 0; i < 600; ++i) {
+      r.check(pass.use(0), a, s);
+      done.fetch_add(1, core::order::relaxed);
+    }
+  });
+  // Who records too early goes on; the right one can't be seen to wait.
+  EXPECT_TRUE(eventually([&] { return done.load(core::order::relaxed) >= 255; }));
+  for (int i = 0; i < 100 && done.load(core::order::relaxed) < 600; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  held.open();
+  ahead.join();
+  s.synchronize();  // the rig asks the fake for misuses
+}
+
 // ---- memory ------------------------------------------------------------------------------------------------------
 
 TEST_F(cuda_traps, two_models_lie_in_the_same_page_locked_memory) {
