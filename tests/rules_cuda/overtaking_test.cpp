@@ -25,10 +25,12 @@ TEST(cuda_copies, an_urgent_block_overtakes_a_large_one_within_what_is_queued) {
   }
   // The large block takes the place of the first, whose kernel is held: its copies queue up behind that.
   auto ahead = large.handle.managed_forward(busy, {.prefetch_blocks = 0});
-  ahead.prefetch(std::vector<block_index>{0});
   const auto copied = [&] { return gpu_of(r).copied_to(); };
   const std::size_t before = copied().size();
-  ASSERT_TRUE(eventually([&] { return copied().size() > before; }));
+  ASSERT_TRUE(eventually([&] {
+    ahead.prefetch(std::vector<block_index>{0});  // refused until the first block counts as later needed
+    return copied().size() > before;
+  }));
   const std::byte* urgent_at = nullptr;
   {
     auto pass = urgent.handle.managed_forward(hasty, {.prefetch_blocks = 0});
