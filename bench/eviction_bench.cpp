@@ -228,7 +228,7 @@ void use_of_absent_block(benchmark::State& state, bool four_sizes) {
   require(state, set.victims() - victims_before >= iterations / 8, "memory was not full");
 }
 BENCHMARK_CAPTURE(use_of_absent_block, one_size, false)->Arg(1'000)->Arg(100'000)->Arg(1'000'000);
-BENCHMARK_CAPTURE(use_of_absent_block, four_sizes, true)->Arg(1'000)->Arg(100'000);
+BENCHMARK_CAPTURE(use_of_absent_block, four_sizes, true)->Arg(1'000)->Arg(10'000)->Arg(100'000)->Arg(1'000'000);
 
 // ---- what people use ---------------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ class page_map {
   [[nodiscard]] page_run take_best(std::uint32_t count) noexcept {
     for (;;) {
       page_run best{0, 0};
-      for (page_run run = free_run(0); run.count > 0; run = free_run(run.end()))
+      for (page_run run = free_run(0); run.count > 0 && best.count != count; run = free_run(run.end()))
         if (run.count >= count && (best.count == 0 || run.count < best.count)) best = run;
       if (best.count == 0) return {0, 0};
       if (take({best.first, count})) return {best.first, count};
@@ -110,8 +110,20 @@ class page_map {
         return found < pages_ ? found : pages_;
       }
       from = (from / 64 + 1) * 64;
+      if (!value) from = after_full(from);
     }
     return pages_;
+  }
+
+  /// Skips groups of words without a free page, from the first page of a word on. Most of a full arena is such.
+  [[nodiscard]] std::uint32_t after_full(std::uint32_t from) const noexcept {
+    constexpr std::uint32_t group = 8;
+    for (; from + group * 64 <= pages_; from += group * 64) {
+      std::uint64_t all = ~std::uint64_t{0};
+      for (std::uint32_t i = 0; i < group; ++i) all &= words_[from / 64 + i].load(order::relaxed);
+      if (~all != 0) break;
+    }
+    return from;
   }
 
   std::uint32_t pages_;

@@ -13,6 +13,7 @@ using kind = span_of_pages::kind;
 namespace {
 
 constexpr std::uint64_t free_run_bit = std::uint64_t{1} << 63;
+constexpr std::uint64_t free_run_rest = 20;  // times as long as it took
 
 std::uint64_t pack(const room_request& r) noexcept {
   const std::uint64_t runtime = r.runtime != nullptr ? r.runtime->index() + std::uint64_t{1} : 0;
@@ -48,9 +49,14 @@ bool compaction::step() noexcept {
 }
 
 bool compaction::make_free_run(std::uint32_t pages) noexcept {
+  const std::uint64_t began_ns = state_.now_ns();
+  if (began_ns < free_run_not_before_ns_) return false;
+  bool made = false;
   for (const auto from : {room_request::victims::nobody, room_request::victims::idle_runtimes})
-    if (make_room({.pages = pages, .cause = eviction_cause::compaction, .from = from})) return true;
-  return false;
+    made = made || make_room({.pages = pages, .cause = eviction_cause::compaction, .from = from});
+  const std::uint64_t ended_ns = state_.now_ns();
+  free_run_not_before_ns_ = ended_ns + free_run_rest * (ended_ns - began_ns);
+  return made;
 }
 
 bool compaction::make_room(const room_request& r) noexcept {

@@ -30,7 +30,8 @@ class compaction {
   /// Any thread. A later request replaces an earlier one that was not served yet: who waits asks again.
   void request(const room_request& r) noexcept;
   /// Any thread. Moves blocks together until so many free pages are in one piece. Only blocks of idle runtimes go for
-  /// it, and only where not so much is free. Nobody waits for it, so it gives way to requests.
+  /// it, and only where not so much is free. Nobody waits for it, so it gives way to requests, and takes at most a
+  /// twentieth of the transfer thread's time: it looks at all of memory.
   void request_free_run(std::uint32_t pages) noexcept;
   /// Who asked needs it no more.
   void withdraw(const room_request& r) noexcept;
@@ -64,6 +65,7 @@ class compaction {
   std::uint32_t stream_;
   /// Pages in the low half, runtime index + 1 (0: none) above, bit 63: a free run; 0 is no request.
   core::atomic<std::uint64_t> wanted_{0};
+  std::uint64_t free_run_not_before_ns_ = 0;
 };
 
 }  // namespace pinrail::residency

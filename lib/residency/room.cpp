@@ -9,6 +9,8 @@ namespace pinrail::residency {
 namespace {
 
 constexpr int window_attempts = 4;
+constexpr std::uint64_t most_blocks_searched = 4096;
+constexpr std::uint32_t neighbourhood = 64;  // to either side, in sizes of the request
 
 void free_pages(scheduler_state& s, const extent& e) noexcept { (void)s.arena().give(e.run, e.fences); }
 
@@ -131,16 +133,39 @@ bool takes_live_blocks(const std::vector<span_of_pages>& spans, const window& w)
                      [](const span_of_pages& s) { return s.what == span_of_pages::kind::evictable && !s.idle; });
 }
 
-bool evict_window(scheduler_state& s, const room_request& request, extent& out) noexcept {
-  for (int attempt = 0; attempt < window_attempts; ++attempt) {
-    const auto& spans = snapshot(s, request);
-    const auto w = cheapest_window(spans, request.pages);
-    if (!w) return false;
-    if (takes_live_blocks(spans, *w)) s.moves().request_free_run(request.pages);
-    if (!budget_for_window(s, request, spans, *w)) return false;
-    if (take_window(s, request, spans, *w, out)) return true;
+enum class window_end : std::uint8_t { none, lost, taken };
+
+/// Takes the cheapest window in `pages`.
+window_end evict_window_in(scheduler_state& s, const room_request& request, page_run pages, extent& out) noexcept {
+  const auto& spans = snapshot(s, request, pages);
+  const auto w = cheapest_window(spans, request.pages);
+  if (!w) return window_end::none;
+  if (takes_live_blocks(spans, *w)) s.moves().request_free_run(request.pages);
+  if (!budget_for_window(s, request, spans, *w)) return window_end::none;
+  return take_window(s, request, spans, *w, out) ? window_end::taken : window_end::lost;
+}
+
+/// What lies around a victim that alone is too small.
+page_run around(const scheduler_state& s, const room_request& request, const core::victim& v) noexcept {
+  const std::uint32_t at = s.runtime_at(v.runtime)->at(v.position).run().first;
+  const std::uint64_t reach = std::uint64_t{neighbourhood} * request.pages;
+  const std::uint64_t first = at - std::min<std::uint64_t>(at, reach);
+  const std::uint64_t end = std::min<std::uint64_t>(s.arena().pages(), at + reach);
+  return {static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(end - std::min(first, end))};
+}
+
+/// Step 4. The cheapest window of all is found in time that grows with the number of blocks. Where there are very many,
+/// the cheapest around the best victim is taken instead.
+bool evict_window(scheduler_state& s, const room_request& request, const core::victim& best, extent& out) noexcept {
+  std::uint64_t blocks = 0;
+  s.for_each_runtime([&](const runtime_state& r) { blocks += r.blocks().size(); });
+  auto end = window_end::none;
+  if (blocks > most_blocks_searched) end = evict_window_in(s, request, around(s, request, best), out);
+  for (int attempt = 0; attempt < window_attempts && end != window_end::taken; ++attempt) {
+    end = evict_window_in(s, request, {0, s.arena().pages()}, out);
+    if (end == window_end::none) return false;
   }
-  return false;
+  return end == window_end::taken;
 }
 
 /// There is a free run, but no budget for it.
@@ -160,7 +185,7 @@ bool evict_for(scheduler_state& s, const room_request& request, extent& out) noe
     if (!v) return false;
     if (!v->worth.idle && s.arena().may_be_free(request.pages)) s.moves().request_free_run(request.pages);
     if (v->pages < request.pages)
-      return evict_window(s, request, out) || (s.arena().has_free_run(request.pages) && free_for(s, request, out));
+      return evict_window(s, request, *v, out) || (s.arena().has_free_run(request.pages) && free_for(s, request, out));
     if (!evict_chosen(s, request, *v, out)) continue;
     trim(s, out, request.pages);
     return true;

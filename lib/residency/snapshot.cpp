@@ -23,9 +23,9 @@ class snapshot_taker {
         now_ns_(s.now_ns()),
         out_(out) {}
 
-  void run() {
+  void run(page_run pages) {
     const auto& map = state_.arena().map();
-    for (std::uint32_t page = 0; page < map.size();) {
+    for (std::uint32_t page = pages.first; page < pages.end();) {
       const span_of_pages span = map.taken(page) ? held_at(page) : free_at(page);
       const bool merge = span.what == kind::fixed && !out_.empty() && out_.back().what == kind::fixed;
       if (merge) {
@@ -88,15 +88,19 @@ class snapshot_taker {
 
 }  // namespace
 
-const std::vector<span_of_pages>& snapshot(scheduler_state& s, const room_request& request) noexcept {
+const std::vector<span_of_pages>& snapshot(scheduler_state& s, const room_request& request, page_run pages) noexcept {
   thread_local std::vector<span_of_pages> spans;  // kept, so that a steady state allocates nothing
   spans.clear();
   try {
-    snapshot_taker(s, request, spans).run();
+    snapshot_taker(s, request, spans).run(pages);
   } catch (const std::bad_alloc&) {
     spans.clear();
   }
   return spans;
+}
+
+const std::vector<span_of_pages>& snapshot(scheduler_state& s, const room_request& request) noexcept {
+  return snapshot(s, request, {0, s.arena().pages()});
 }
 
 }  // namespace pinrail::residency

@@ -98,7 +98,7 @@ class page_map_of_size : public testing::TestWithParam<std::uint32_t> {
     held_.push_back(run);
   }
 };
-INSTANTIATE_TEST_SUITE_P(sizes, page_map_of_size, testing::Values(1, 63, 64, 65, 128, 200, 1000),
+INSTANTIATE_TEST_SUITE_P(sizes, page_map_of_size, testing::Values(1, 63, 64, 65, 128, 200, 1000, 2000),
                          testing::PrintToStringParamName());
 
 TEST_P(page_map_of_size, does_what_a_vector_of_bool_does) {

@@ -149,28 +149,33 @@ TEST_F(fragmentation, eight_threads_mix_sizes_under_pressure) {
   });
 }
 
-// Blocks of a model that fits leave holes that no block of the next one fits into. Memory is moved together rather than
-// the model's own blocks evicted again and again.
-TEST(simulated_fragmentation, a_model_that_fits_stays_after_others_of_other_sizes) {
-  auto dev = open_device("simulated:vram=1GiB,h2d=25GB/s,d2h=25GB/s,d2d=1TB/s");
-  scheduler sched(*dev, {.high_watermark = 1});
-  const auto add = [&](const char* name, int count, std::uint64_t size_bytes) {
+/// Without bytes, and on a clock of its own.
+struct simulated_fragmentation : testing::Test {
+  std::shared_ptr<device> dev = open_device("simulated:vram=1GiB,h2d=25GB/s,d2h=25GB/s,d2d=1TB/s");
+  stream s = dev->create_stream();
+
+  static runtime add(scheduler& sched, const char* name, std::uint32_t count, std::uint64_t size_bytes) {
     std::vector<block_info> blocks;
-    for (int b = 0; b < count; ++b) blocks.push_back({std::to_string(b), size_bytes, {}});
+    for (std::uint32_t b = 0; b < count; ++b) blocks.push_back({std::to_string(b), size_bytes, {}});
     return sched.add_runtime(
         name, model_from_callback(blocks, [](block_index, std::uint64_t, std::span<std::byte>) { return true; }));
-  };
-  const runtime small = add("small", 25, 40_MiB);
-  const runtime large = add("large", 15, 64_MiB);
-  const stream s = dev->create_stream();
-  const auto walk = [&](const runtime& r, int times) {
+  }
+  void walk(const runtime& r, int times) {
     auto pass = r.managed_forward(s);
     for (int i = 0; i < times; ++i)
       for (const block_index b : r.blocks()) {
         auto held = pass.use(b);
         simulated::launch(s, 5'000'000);
       }
-  };
+  }
+};
+
+// Blocks of a model that fits leave holes that no block of the next one fits into. Memory is moved together rather than
+// the model's own blocks evicted again and again.
+TEST_F(simulated_fragmentation, a_model_that_fits_stays_after_others_of_other_sizes) {
+  scheduler sched(*dev, {.high_watermark = 1});
+  const runtime small = add(sched, "small", 25, 40_MiB);
+  const runtime large = add(sched, "large", 15, 64_MiB);
   walk(small, 1);
   for (int round = 0; round < 3; ++round) {
     walk(large, 6);
@@ -180,6 +185,39 @@ TEST(simulated_fragmentation, a_model_that_fits_stays_after_others_of_other_size
     walk(small, 2);
   }
   EXPECT_GT(large.statistics().moves + small.statistics().moves, 0u);
+}
+
+/// More blocks than are searched everywhere at once (room.cpp): first around the best victim, the last block.
+struct fragmentation_of_very_many : simulated_fragmentation {
+  static constexpr std::uint64_t page = 4_KiB;
+  static constexpr std::uint32_t blocks = 5000;
+  scheduler sched{*dev, {.vram_budget = blocks * page, .high_watermark = 1, .page_bytes = page}};
+  runtime small = add(sched, "small", blocks, page);
+  runtime large = add(sched, "large", 1, 6 * page);
+
+  void load_large() {
+    auto pass = large.managed_forward(s, {.prefetch_blocks = 0});
+    pass.use(0).end();
+  }
+};
+
+TEST_F(fragmentation_of_very_many, a_window_around_it_is_found_first) {
+  walk(small, 1);
+  load_large();
+  EXPECT_EQ(small.statistics().victims_total(), 6u);
+  for (block_index b = 0; b < blocks - 64 * 6 - 1; ++b) EXPECT_TRUE(small.is_resident(b)) << b;
+}
+
+TEST_F(fragmentation_of_very_many, where_its_neighbours_stay_a_window_far_away_is_found) {
+  walk(small, 1);
+  std::vector<block_index> odd;
+  for (block_index b = 1; b < blocks; b += 2)
+    if (b < 100 || b > 106) odd.push_back(b);
+  auto guard = small.protect_blocks(odd);
+  load_large();
+  EXPECT_EQ(small.statistics().victims_total(), 6u);
+  EXPECT_EQ(small.statistics().moves, 0u);
+  for (const block_index b : {102u, 103u, 104u, 105u}) EXPECT_FALSE(small.is_resident(b)) << b;
 }
 
 }  // namespace
