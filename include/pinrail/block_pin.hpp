@@ -61,6 +61,12 @@ class [[nodiscard]] block_pin {
  private:
   friend class runtime;
 
+  /// The block is pinned, and resident.
+  block_pin(residency::runtime_state& r, block_index block) noexcept;
+  /// The block is pinned, or the pin was refused: too many. Waits for its load.
+  [[nodiscard]] static result<block_pin> of_absent(residency::runtime_state& r, block_index block,
+                                                   bool refused) noexcept;
+
   residency::runtime_state* runtime_ = nullptr;
   void* data_ = nullptr;
   block_index block_ = 0;

@@ -6,10 +6,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace pinrail {
@@ -89,28 +89,27 @@ class error : public std::runtime_error {
 template <class T>
 class [[nodiscard]] result {
  public:
-  result(T value) noexcept : value_(std::move(value)) {}  // NOLINT: a value is a result
-  result(const failure& why) noexcept : why_(why) {}      // NOLINT: a failure is a result
+  result(T value) noexcept : is_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: a value is a result
+  result(const failure& why) noexcept : is_(std::in_place_index<1>, why) {}    // NOLINT: a failure is a result
 
-  [[nodiscard]] bool has_value() const noexcept { return value_.has_value(); }
+  [[nodiscard]] bool has_value() const noexcept { return is_.index() == 0; }
   explicit operator bool() const noexcept { return has_value(); }
-  [[nodiscard]] const failure& why() const noexcept { return why_; }
-  [[nodiscard]] errc code() const noexcept { return why_.code; }
+  [[nodiscard]] failure why() const noexcept { return has_value() ? failure{} : *std::get_if<1>(&is_); }
+  [[nodiscard]] errc code() const noexcept { return why().code; }
 
-  [[nodiscard]] T& operator*() & noexcept { return *value_; }
-  [[nodiscard]] T&& operator*() && noexcept { return std::move(*value_); }
-  [[nodiscard]] const T& operator*() const& noexcept { return *value_; }
-  [[nodiscard]] T* operator->() noexcept { return &*value_; }
-  [[nodiscard]] const T* operator->() const noexcept { return &*value_; }
+  [[nodiscard]] T& operator*() & noexcept { return *std::get_if<0>(&is_); }
+  [[nodiscard]] T&& operator*() && noexcept { return std::move(*std::get_if<0>(&is_)); }
+  [[nodiscard]] const T& operator*() const& noexcept { return *std::get_if<0>(&is_); }
+  [[nodiscard]] T* operator->() noexcept { return std::get_if<0>(&is_); }
+  [[nodiscard]] const T* operator->() const noexcept { return std::get_if<0>(&is_); }
 
   [[nodiscard]] T value() && {
-    if (!value_) throw error(why_, to_string(why_.code));
-    return std::move(*value_);
+    if (!has_value()) throw error(why(), to_string(code()));
+    return std::move(**this);
   }
 
  private:
-  std::optional<T> value_;
-  failure why_;
+  std::variant<T, failure> is_;
 };
 
 /// Success or a failure.

@@ -25,19 +25,8 @@ result<void> load_pinned(runtime_state& r, block_index block) noexcept {
   return residency::await_resident(s, r, block, s.now_ns() + wait);
 }
 
-/// All but the pin of a resident block. Not inline, so that the registers it needs are not saved for those.
-[[gnu::noinline]] result<void> pin_slowly(runtime_state& r, block_index block, core::pin_outcome pinned) noexcept {
-  scheduler_state& s = r.owner();
-  if (pinned == core::pin_outcome::refused) return failure{.code = errc::limit};
-  const result<void> held = s.halted() ? result<void>(s.why_halted()) : load_pinned(r, block);
-  if (held) return held;
-  r.at(block).word.unpin();
-  s.progress().notify();
-  return held;
-}
-
-[[gnu::noinline]] failure out_of_range(const runtime& r, block_index block) noexcept {
-  return {.code = errc::invalid_argument, .needed_bytes = block, .available_bytes = r.block_count()};
+[[gnu::noinline]] result<block_pin> out_of_range(const runtime& r, block_index block) noexcept {
+  return failure{.code = errc::invalid_argument, .needed_bytes = block, .available_bytes = r.block_count()};
 }
 
 [[noreturn]] void refuse_call(const char* call, runtime_state* r, block_index block, const failure& why) {
@@ -80,19 +69,28 @@ void block_pin::end() noexcept {
   s.progress().notify();
 }
 
+block_pin::block_pin(runtime_state& r, block_index block) noexcept
+    : runtime_(&r), data_(r.owner().arena().address(r.at(block).run().first)), block_(block) {}
+
+[[gnu::noinline]] result<block_pin> block_pin::of_absent(runtime_state& r, block_index block, bool refused) noexcept {
+  scheduler_state& s = r.owner();
+  if (refused) return failure{.code = errc::limit};
+  const result<void> held = s.halted() ? result<void>(s.why_halted()) : load_pinned(r, block);
+  if (held) return block_pin(r, block);
+  r.at(block).word.unpin();
+  s.progress().notify();
+  return held.why();
+}
+
+// Refusals and absent blocks are functions of their own that return what this one does: then it saves no registers for
+// them.
 result<block_pin> runtime::try_pin(block_index block) const noexcept {
   if (state_ == nullptr || block >= state_->blocks().size()) return out_of_range(*this, block);
   runtime_state& r = *state_;
-  scheduler_state& s = r.owner();
-  auto& b = r.at(block);
-  const auto pinned = b.word.pin();
-  if (pinned != core::pin_outcome::held || s.halted()) [[unlikely]]  // the pin first: `close` halts, then looks at pins
-    if (const auto held = pin_slowly(r, block, pinned); !held) return held.why();
-  block_pin pin;
-  pin.runtime_ = &r;
-  pin.block_ = block;
-  pin.data_ = s.arena().address(b.run().first);
-  return pin;
+  const auto pinned = r.at(block).word.pin();
+  if (pinned != core::pin_outcome::held || r.owner().halted()) [[unlikely]]  // the pin first: `close` halts, then looks
+    return block_pin::of_absent(r, block, pinned == core::pin_outcome::refused);
+  return block_pin(r, block);
 }
 
 block_pin runtime::pin(block_index block) const {
