@@ -29,10 +29,12 @@ struct layout {
 std::vector<std::uint32_t> spread(const plan_input& in, const layout& l, double copy_per_compute) {
   std::vector<std::uint32_t> streamed;
   double largest = static_cast<double>(*std::max_element(in.pages.begin(), in.pages.end()));
+  // What is owed can't be made up for later, but by what is loaded ahead, into the slots.
+  const double most_owed = l.only_pages == 0 ? 3 * largest : static_cast<double>(l.slots * l.only_pages);
   double owed_pages = -l.late_blocks * largest;
   for (std::uint32_t p = 0; p < in.pages.size(); ++p) {
     const auto size = static_cast<double>(in.pages[p]);
-    owed_pages = std::min(owed_pages + copy_per_compute * in.compute_ns[p], 3 * largest);
+    owed_pages = std::min(owed_pages + copy_per_compute * in.compute_ns[p], most_owed);
     const bool allowed = l.only_pages == 0 || in.pages[p] == l.only_pages;
     if (!allowed || owed_pages < size / 2) continue;
     streamed.push_back(p);
