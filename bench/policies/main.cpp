@@ -57,7 +57,7 @@ nlohmann::json row_of(const named_workload& w, const bounds& b, const bounds& as
 
 void print(const nlohmann::json& r) {
   fmt::print(
-      "  {:<18} {:>8.2f} GB {:>7.1f} loads {:>6.1f} cold {:>9.1f} ms   bytes/MIN {:>6.3f} ({:>6.3f})  time/bound "
+      "  {:<26} {:>8.2f} GB {:>7.1f} loads {:>6.1f} cold {:>9.1f} ms   bytes/MIN {:>6.3f} ({:>6.3f})  time/bound "
       "{:>6.3f}  own "
       "{:>6.3f}\n",
       r["policy"].get<std::string>(), r["loaded_bytes_per_round"].get<double>() * 1e-9,
@@ -83,6 +83,7 @@ void compare(const named_workload& w, nlohmann::json& out) {
   };
   for (const outcome& o : baselines) add(o);
   add(run_ours(w.work, {.paced_plans = false}));
+  if (w.work.models.size() > 1) add(run_ours(w.work, {.rarely_used_first = true}));
   const outcome ours = run_ours(w.work);
   add(ours);
   const auto better = better_than(ours, baselines);

@@ -17,10 +17,12 @@ class runner {
         options_(o),
         device_(open_device(fmt::format("simulated:vram={},h2d={},d2d=1TB/s", w.budget_bytes,
                                         static_cast<std::uint64_t>(w.bytes_per_second)))),
-        sched_(*device_, {.vram_budget = w.budget_bytes,
-                          .load_deadline = std::chrono::hours(10),
-                          .paced_plans = o.paced_plans,
-                          .guest_minimum_bytes = guest_minimum(w)}),
+        sched_(*device_,
+               {.vram_budget = w.budget_bytes,
+                .load_deadline = std::chrono::hours(10),
+                .paced_plans = o.paced_plans,
+                .idle_order = o.rarely_used_first ? idle_order::rarely_used_first : idle_order::least_recently_used,
+                .guest_minimum_bytes = guest_minimum(w)}),
         stream_(device_->create_stream()) {
     for (const model_table& m : w.models) {
       std::vector<block_info> blocks;
@@ -36,7 +38,9 @@ class runner {
     stream_.synchronize();
     const statistics end = sched_.statistics();
     outcome out;
-    out.policy = options_.paced_plans ? "Pinrail" : "Pinrail, no plans";
+    out.policy = options_.rarely_used_first ? "Pinrail, rarely used first"
+                 : options_.paced_plans     ? "Pinrail"
+                                            : "Pinrail, no plans";
     out.loaded_bytes = end.loaded_bytes - before_.loaded_bytes;
     for (std::size_t m = 0; m < models_.size(); ++m) {
       out.loads += end.runtimes[m].loads - (before_.runtimes.empty() ? 0 : before_.runtimes[m].loads);

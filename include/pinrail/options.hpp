@@ -19,6 +19,15 @@ class list_order;
 
 class trace_recorder;
 
+/// Which idle runtime gives its blocks first.
+enum class idle_order : std::uint8_t {
+  least_recently_used,
+  /// The same, but a runtime counts as idle for longer by an eighth of the time between its uses, from five passes'
+  /// time after its last one on. For many models that are asked for at different rates: fewer bytes than by recency
+  /// alone.
+  rarely_used_first,
+};
+
 struct scheduler_options {
   /// Bytes of device memory for blocks and reserved bytes. 0: all of the device's memory.
   std::uint64_t vram_budget = 0;
@@ -33,6 +42,7 @@ struct scheduler_options {
   /// A runtime that is walked forward again and again and is larger than its share: spread what has to be copied evenly
   /// along compute time, once compute and copy times are known (docs/plans.md). False: evict by next use only.
   bool paced_plans = true;
+  pinrail::idle_order idle_order = idle_order::least_recently_used;
   /// Granularity of device memory, a power of two from 256 bytes to 1 GiB. 0: chosen from the arena's size,
   /// 4 KiB to 2 MiB. At most 2,097,151 pages.
   std::uint64_t page_bytes = 0;

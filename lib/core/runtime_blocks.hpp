@@ -47,11 +47,27 @@ class runtime_blocks {
   void move_hand(std::uint32_t position) noexcept { hand_.store(position, order::relaxed); }
 
   // ---- for idle runtimes ------------------------------------------------------------------------------------
-  [[nodiscard]] std::uint64_t last_used_ns() const noexcept { return last_used_ns_.load(order::relaxed); }
+  /// When its last pass ended, or the time that counts as that.
+  [[nodiscard]] std::uint64_t idle_since_ns() const noexcept { return idle_since_ns_.load(order::relaxed); }
   [[nodiscard]] std::uint64_t pace_ns() const noexcept { return pace_ns_.load(order::relaxed); }
   void note_pass_end(std::uint64_t now_ns, std::uint64_t pace_ns) noexcept {
-    last_used_ns_.store(now_ns, order::relaxed);
+    const std::uint64_t before_ns = idle_since_ns();
+    backdate_ns_.store(before_ns == 0 || before_ns > now_ns ? 0 : (now_ns - before_ns) / 8, order::relaxed);
+    idle_since_ns_.store(now_ns, order::relaxed);
     if (pace_ns != 0) pace_ns_.store(pace_ns, order::relaxed);
+  }
+
+  /// From some passes' time after its last pass on, counts the runtime as idle for longer, by a part of the time
+  /// between its uses: what was used seldom will not be used soon. Not at once: a copy in place of a block whose
+  /// kernels still run would have to wait for them. Hints, like all of these: a pass that ends meanwhile may be
+  /// overlooked.
+  void backdate(std::uint64_t now_ns) noexcept {
+    constexpr std::uint64_t passes_until_done = 5;
+    const std::uint64_t by_ns = backdate_ns_.load(order::relaxed);
+    std::uint64_t since_ns = idle_since_ns();
+    if (by_ns == 0 || now_ns < since_ns + passes_until_done * size() * pace_ns()) return;
+    backdate_ns_.store(0, order::relaxed);
+    idle_since_ns_.compare_exchange_strong(since_ns, since_ns - by_ns, order::relaxed, order::relaxed);
   }
 
   /// Passes follow each other in patterns (forward after forward, or a reverse one in turn): what came last after
@@ -85,7 +101,8 @@ class runtime_blocks {
   passes<A> passes_;
   reuse_estimates<A> reuse_;
   typename A::template atomic<std::uint32_t> hand_{0};
-  typename A::template atomic<std::uint64_t> last_used_ns_{0};
+  typename A::template atomic<std::uint64_t> idle_since_ns_{0};
+  typename A::template atomic<std::uint64_t> backdate_ns_{0};
   typename A::template atomic<std::uint64_t> pace_ns_{0};
   typename A::template atomic<std::uint8_t> follows_{0};
   typename A::template atomic<std::uint8_t> last_heading_{no_heading};

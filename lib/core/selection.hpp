@@ -98,7 +98,7 @@ class selection {
   [[nodiscard]] std::optional<score> worth_of(const runtime_blocks<A>& blocks, std::uint32_t position) const noexcept {
     if (views_ == 0) {
       const double distance = blocks.parked().distance(position) + 1.0;
-      return score{true, blocks.last_used_ns(), distance * static_cast<double>(blocks.pages(position))};
+      return score{true, blocks.idle_since_ns(), distance * static_cast<double>(blocks.pages(position))};
     }
     const double away_ns = time_to_use(blocks, position);
     if (away_ns < 0 || away_ns <= limits_.later_than_ns) return std::nullopt;

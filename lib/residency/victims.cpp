@@ -7,6 +7,8 @@
 namespace pinrail::residency {
 
 std::optional<core::victim> choose_victim(scheduler_state& s, const room_request& request) noexcept {
+  if (s.options().idle_order == idle_order::rarely_used_first)
+    s.for_each_runtime([now_ns = s.now_ns()](runtime_state& r) { r.blocks().backdate(now_ns); });
   selection best({.later_than_ns = request.later_than_ns, .waiting_windows = request.waiting_windows});
   s.for_each_runtime([&](runtime_state& r) {
     if (request.own_only && &r != request.runtime) return;

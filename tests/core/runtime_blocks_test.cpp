@@ -170,11 +170,29 @@ TEST(runtime_blocks, a_block_is_due_its_usual_interval_after_its_last_use) {
 
 TEST(runtime_blocks, remember_when_a_pass_ended_and_the_last_pace_that_was_measured) {
   runtime_blocks blocks({1});
-  EXPECT_EQ(blocks.last_used_ns(), 0u);
+  EXPECT_EQ(blocks.idle_since_ns(), 0u);
   blocks.note_pass_end(100, 7);
   blocks.note_pass_end(200, 0);
-  EXPECT_EQ(blocks.last_used_ns(), 200u);
+  EXPECT_EQ(blocks.idle_since_ns(), 200u);
   EXPECT_EQ(blocks.pace_ns(), 7u) << "a pass without a pace leaves the one before";
+}
+
+TEST(runtime_blocks, count_as_idle_for_longer_the_longer_the_time_between_their_uses) {
+  runtime_blocks blocks({1, 1});
+  blocks.note_pass_end(1000, 10);
+  blocks.backdate(100'000);
+  EXPECT_EQ(blocks.idle_since_ns(), 1000u) << "nothing is known of the time between its uses";
+  blocks.note_pass_end(1800, 10);
+  blocks.backdate(1899);
+  EXPECT_EQ(blocks.idle_since_ns(), 1800u) << "kernels may still run for five passes of two blocks, 10 ns each";
+  blocks.backdate(1900);
+  EXPECT_EQ(blocks.idle_since_ns(), 1700u) << "an eighth of 800";
+  blocks.backdate(1900);
+  EXPECT_EQ(blocks.idle_since_ns(), 1700u) << "once";
+  blocks.note_pass_end(2100, 10);
+  EXPECT_EQ(blocks.idle_since_ns(), 2100u) << "used just now";
+  blocks.backdate(2200);
+  EXPECT_EQ(blocks.idle_since_ns(), 2050u) << "an eighth of 400: earlier intervals count too";
 }
 
 TEST(runtime_blocks, expect_the_heading_that_last_followed) {
