@@ -9,6 +9,12 @@ if(PINRAIL_SANITIZE)
   if(PINRAIL_SANITIZE MATCHES "undefined")
     target_compile_options(pinrail_options INTERFACE -fno-sanitize-recover=all)
   endif()
+  if(PINRAIL_SANITIZE MATCHES "thread")
+    target_sources(
+      pinrail_options
+      INTERFACE
+        "$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:${PROJECT_SOURCE_DIR}/cmake/tsan_defaults.cpp>")
+  endif()
 endif()
 
 if(PINRAIL_FUZZ)
