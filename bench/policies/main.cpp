@@ -83,7 +83,7 @@ void compare(const named_workload& w, nlohmann::json& out) {
   };
   for (const outcome& o : baselines) add(o);
   add(run_ours(w.work, {.paced_plans = false}));
-  if (w.work.models.size() > 1) add(run_ours(w.work, {.rarely_used_first = true}));
+  add(run_ours(w.work, {.rarely_used_first = true}));
   const outcome ours = run_ours(w.work);
   add(ours);
   const auto better = better_than(ours, baselines);
