@@ -69,6 +69,14 @@ struct runtime_statistics {
   }
 };
 
+/// Bytes per second of bare copies between page-locked memory and the device, measured when the scheduler began; 0: not
+/// measured (it is on CUDA devices only).
+struct copy_rates {
+  double in = 0;    ///< host to device
+  double out = 0;   ///< device to host
+  double both = 0;  ///< the two at once, together
+};
+
 struct statistics {
   std::uint64_t page_bytes = 0;
   std::uint64_t budget_bytes = 0;
@@ -79,6 +87,8 @@ struct statistics {
   std::uint64_t largest_free_bytes = 0;  ///< contiguous
   std::uint64_t loaded_bytes = 0;
   std::uint64_t written_back_bytes = 0;
+  copy_rates bare_bytes_per_second;
+  double load_bytes_per_second = 0;  ///< what plans go by: the bare rate first, then what loads take; 0: not known yet
   std::vector<runtime_statistics> runtimes;
 };
 

@@ -72,6 +72,7 @@ scheduler_state::~scheduler_state() { free_device(); }
 
 void scheduler_state::start() {
   trace(trace_kind::budget_bytes, nullptr, 0, 0, to_bytes(budget_pages()));
+  transfers_->measure_copies();
   transfers_->start();
 }
 

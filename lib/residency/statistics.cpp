@@ -1,5 +1,6 @@
 #include "residency/statistics.hpp"
 
+#include "residency/transfers.hpp"
 #include "residency/victims.hpp"
 
 namespace pinrail {
@@ -110,6 +111,8 @@ statistics statistics_of(scheduler_state& s) {
   out.headroom_bytes = s.to_bytes(s.headroom_pages());
   out.reserved_bytes = s.to_bytes(s.reserved_pages());
   out.largest_free_bytes = s.to_bytes(s.arena().largest_free_pages());
+  out.bare_bytes_per_second = s.moves().bare_rates();
+  out.load_bytes_per_second = s.moves().load_bytes_per_second();
   const scheduler_state::reading inside(s);
   s.for_each_runtime([&](const runtime_state& r) {
     out.runtimes.push_back(statistics_of(s, r));

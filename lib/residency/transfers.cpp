@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "device/measure.hpp"
+#include "pinrail/units.hpp"
 #include "residency/grants.hpp"
 #include "residency/say.hpp"
 
@@ -44,6 +46,38 @@ transfers::transfers(scheduler_state& s)
 }
 
 transfers::~transfers() { stop(); }
+
+void transfers::measure_copies() noexcept {
+  auto& device = state_.backend();
+  const std::uint64_t size_bytes = std::min<std::uint64_t>(8_MiB, state_.to_bytes(state_.arena().pages()) / 2);
+  if (device.kind() != device_kind::cuda || size_bytes < 64_KiB) return;
+  // Memory of its own: there are no slabs where every source is page-locked itself.
+  const auto pinned = device.allocate_pinned(2 * size_bytes);
+  if (!pinned) return;
+  const auto measured = devices::measure_copy_rates({.device = device,
+                                                     .in = state_.timeline().handle(copy_stream_),
+                                                     .out = state_.timeline().handle(write_backs_.stream()),
+                                                     .arena = state_.arena().address(0),
+                                                     .pinned = *pinned,
+                                                     .size_bytes = size_bytes});
+  if (measured) {
+    bare_rates_ = *measured;
+    learn_copy_time(1e9 / bare_rates_.in);
+  } else {
+    state_.note_device_failure(measured.why(), "measuring copies");
+    state_.log(log_level::warning, say("copies could not be measured: {} (native code {})", to_string(measured.code()),
+                                       measured.why().native_code));
+    for (const std::uint32_t stream : {copy_stream_, write_backs_.stream()})  // what was begun still reads and writes
+      if (const auto drained = state_.timeline().drain(stream); !drained)
+        state_.note_device_failure(drained.why(), "measuring copies");
+  }
+  device.free_pinned(*pinned);
+}
+
+double transfers::load_bytes_per_second() const noexcept {
+  const double ns = load_ns_per_byte_.load(order::relaxed);
+  return ns == 0 ? 0 : 1e9 / ns;
+}
 
 void transfers::start() {
   if (state_.threaded()) thread_ = std::thread([this] { run(); });
@@ -204,8 +238,12 @@ bool transfers::retire_copies() noexcept {
 void transfers::note_copy_time(const copy_under_way& first, std::uint64_t size_bytes) noexcept {
   const std::uint64_t now_ns = state_.now_ns();
   const std::uint64_t begin_ns = std::max(first.submitted_ns, copy_end_ns_);
-  if (now_ns > begin_ns)
-    copy_ns_per_byte_.add(static_cast<double>(now_ns - begin_ns) / static_cast<double>(size_bytes));
+  if (now_ns > begin_ns) learn_copy_time(static_cast<double>(now_ns - begin_ns) / static_cast<double>(size_bytes));
+}
+
+void transfers::learn_copy_time(double ns_per_byte) noexcept {
+  copy_ns_per_byte_.add(ns_per_byte);
+  load_ns_per_byte_.store(copy_ns_per_byte_.value(), order::relaxed);
 }
 
 void transfers::note_arrival(const copy_under_way& c) noexcept {

@@ -30,6 +30,8 @@ class transfers {
   explicit transfers(scheduler_state& s);
   ~transfers();
 
+  /// Before `start`, and before anything lives in the arena. What can't be measured stays unknown.
+  void measure_copies() noexcept;
   void start();
   /// Fails loads that have not begun, ends the others, stops the thread. Idempotent.
   void stop() noexcept;
@@ -50,6 +52,9 @@ class transfers {
   void wake() noexcept { signal_.notify(); }
 
   [[nodiscard]] staging& slabs() noexcept { return staging_; }
+  [[nodiscard]] const copy_rates& bare_rates() const noexcept { return bare_rates_; }
+  /// What plans go by; 0: not known yet.
+  [[nodiscard]] double load_bytes_per_second() const noexcept;
 
   /// Does what there is to do now. False if there was nothing.
   bool step() noexcept;
@@ -90,6 +95,7 @@ class transfers {
   void give_up(load_job& job) noexcept;
   void trim_to_watermark() noexcept;
   void note_copy_time(const copy_under_way& first, std::uint64_t size_bytes) noexcept;
+  void learn_copy_time(double ns_per_byte) noexcept;
   void note_arrival(const copy_under_way& c) noexcept;
   bool sample_uses() noexcept;
   [[nodiscard]] bool idle() const noexcept;
@@ -103,6 +109,7 @@ class transfers {
   staging staging_;
   write_backs write_backs_;
   compaction compaction_;
+  copy_rates bare_rates_;  ///< as measured before the start
 
   // Transfer thread only.
   std::vector<load_job*> active_;         ///< in order of arrival
@@ -113,6 +120,7 @@ class transfers {
   running_average copy_ns_per_byte_;
   bool sampling_ = false;  ///< some runtime's uses are sampled
 
+  core::atomic<double> load_ns_per_byte_{0};  ///< copy_ns_per_byte_ for other threads
   core::atomic<std::uint32_t> stopping_{0};
   core::atomic<std::uint64_t> unfinished_{0};  ///< jobs submitted and not ended
   std::thread thread_;

@@ -26,6 +26,9 @@ class write_backs {
   /// its last write-back failed a moment ago: whoever needs it asks again.
   void request(runtime_state& r, std::uint32_t position, bool at_once) noexcept;
 
+  /// The device's copies to the host run in it.
+  [[nodiscard]] std::uint32_t stream() const noexcept { return stream_; }
+
   /// Any thread. Has every request ended?
   [[nodiscard]] bool idle() const noexcept { return pending_.load(core::order::acquire) == 0; }
 
