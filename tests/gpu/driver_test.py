@@ -4,8 +4,10 @@ for the real ones."""
 import contextlib
 import io
 import json
+import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -158,6 +160,14 @@ class Driver(unittest.TestCase):
         self.assertEqual(status, 0)
         self.assertEqual([line.split()[1] for line in said.splitlines()], [p[0] for p in run.PARTS])
         self.assertEqual(parts, {})
+
+    def test_a_reader_that_leaves_early_is_told_nothing(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        script = HERE.parent.parent / "tools/gpu/run.py"
+        ended = subprocess.run([sys.executable, script, "--dry-run"], stdout=writing, stderr=subprocess.PIPE, text=True)
+        os.close(writing)
+        self.assertEqual((ended.returncode, ended.stderr), (1, ""))
 
     def test_json_is_all_that_follows_the_parts(self):
         _, said, parts = self.go("--only", "bandwidth", "--json")

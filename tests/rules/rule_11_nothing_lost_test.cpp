@@ -117,15 +117,42 @@ TEST_F(rule_11, while_it_cant_be_written_back_it_is_no_victim) {
 }
 
 TEST_F(rule_11, a_block_dirtied_again_during_its_write_back_is_written_again) {
-  for (int i = 0; i < 20; ++i) {
-    write_on_device(one_by_one, mine, 1, s, static_cast<std::byte>(2 * i));
-    std::thread evictor([&] { r.run(other); });
-    write_on_device(one_by_one, mine, 1, s, static_cast<std::byte>(2 * i + 1));
-    evictor.join();
-  }
-  s.synchronize();
-  r.finish();
-  EXPECT_TRUE(source_has(1, std::byte{39}));
+  core::atomic<bool> writing{false};
+  core::atomic<bool> go_on{false};
+  std::vector<std::byte> bytes(block_bytes);
+  const auto read = [&](block_index, std::uint64_t at, std::span<std::byte> to) {
+    std::memcpy(to.data(), bytes.data() + at, to.size());
+    return true;
+  };
+  const auto write = [&](block_index, std::uint64_t at, std::span<const std::byte> from) {
+    writing.store(true, core::order::release);
+    while (!go_on.load(core::order::acquire)) std::this_thread::yield();
+    std::memcpy(bytes.data() + at, from.data(), from.size());
+    return true;
+  };
+  rig one{{.vram_budget = 4 * block_bytes}};
+  const runtime slow = one.sched().add_runtime("slow", model_from_callback({{"only", block_bytes, {}}}, read, write));
+  const stream on = one.device().create_stream();
+  write_on_device(one_by_one, slow, 0, on, std::byte{7});
+  { auto scope = slow.as_guest(); }  // its end asks for the write-back
+  EXPECT_TRUE(eventually([&] { return writing.load(core::order::acquire); }));
+  core::atomic<bool> marked{false};
+  std::thread again([&] {
+    auto pass = slow.managed_forward(on, one_by_one);
+    auto held = pass.use(0);
+    held.mark_dirty();
+    marked.store(true, core::order::release);
+    const emulated::access touched{held.device_ptr(), block_bytes, true};
+    emulated::launch(on, [to = held.device_ptr()] { std::memset(to, 8, block_bytes); }, {&touched, 1});
+  });
+  // Who does not wait goes on; the right one can't be seen to wait.
+  for (int i = 0; i < 100 && !marked.load(core::order::acquire); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_FALSE(marked.load(core::order::acquire)) << "the block changes while it is being written back";
+  go_on.store(true, core::order::release);
+  again.join();
+  one.finish();
+  EXPECT_TRUE(std::all_of(bytes.begin(), bytes.end(), [](std::byte x) { return x == std::byte{8}; }));
 }
 
 TEST_F(rule_11, a_block_is_used_while_it_is_written_back) {

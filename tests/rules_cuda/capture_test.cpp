@@ -132,5 +132,63 @@ TEST_F(capture, a_use_from_before_that_ends_in_it_keeps_its_block_and_breaks_not
   EXPECT_TRUE(a.handle.is_resident(0));
 }
 
+// ---- pins, which know of no stream -----------------------------------------------------------------------------------
+
+TEST_F(capture, a_resident_block_is_pinned_and_released_in_it) {
+  auto kept = a.handle.keep_resident({.load = true});
+  s.begin_capture();
+  {
+    const block_pin pin = a.handle.pin(0);
+    pin.order_after_load(s);
+    r.check(pin, a, s);
+    EXPECT_EQ(caught([&] { pin.record_use(s); }).code(), errc::not_supported);
+  }
+  const auto graph = s.end_capture();
+  ASSERT_NE(graph, nullptr);
+  EXPECT_EQ(graph->nodes.size(), 1u) << "the kernel, and nothing of Pinrail's";
+  for (int i = 0; i < 3; ++i) {
+    s.launch(graph);
+    r.run(other);
+  }
+  stream_ref(s).synchronize();
+}
+
+TEST_F(capture, the_cpu_awaits_the_bytes_of_a_pinned_block) {
+  rig slow{{.vram_budget = 8 * block_bytes}, "emulated:vram=64MiB,h2d=20MB/s"};
+  const auto late = slow.add("late", 1, block_bytes);
+  user_stream on{slow};
+  const block_pin pin = late.handle.pin(0);  // the copy has been enqueued, and takes 13 ms
+  on.begin_capture();
+  pin.order_after_load(on);
+  slow.check(pin, late, on);
+  const auto graph = on.end_capture();
+  ASSERT_NE(graph, nullptr);
+  on.launch(graph);
+  pin.record_use(on);
+}
+
+TEST_F(capture, a_pin_from_before_ends_in_it_and_its_block_leaves_after_what_was_recorded_before) {
+  block_pin pin = a.handle.pin(0);
+  pin.order_after_load(s);
+  gate held;
+  held.hold(s);
+  r.check(pin, a, s);
+  pin.record_use(s);
+  s.begin_capture();
+  EXPECT_EQ(pin.try_record_use(s).code(), errc::not_supported);
+  pin.end();
+  const auto graph = s.end_capture();
+  ASSERT_NE(graph, nullptr);
+  EXPECT_TRUE(graph->nodes.empty());
+  // Its memory is wanted while its kernel is held: who takes it waits for that kernel, on the device.
+  const stream t = r.device().create_stream();
+  auto pass = other.handle.managed_forward(t, {.prefetch_blocks = 0});
+  for (const block_index b : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u}) r.check(pass.use(b), other, t);
+  EXPECT_FALSE(a.handle.is_resident(0));
+  held.open();
+  t.synchronize();
+  stream_ref(s).synchronize();
+}
+
 }  // namespace
 }  // namespace pinrail::test
