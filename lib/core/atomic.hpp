@@ -22,6 +22,8 @@
 //   (18) ticket published (X, release)   ->  (19) ticket read (X, acquire): its event was recorded
 //   (20) pin (W, seq_cst), then read "halted" or "removing"; who sets one of these then looks at W (seq_cst): either
 //        the pinner sees the end or who ends sees the pin
+//   (21) completion word written by a stream (the device, behind all its earlier writes)  ->  (22) word read (X,
+//        acquire): what the stream did before is done, and what it wrote to host memory is visible
 #pragma once
 
 #include <atomic>
@@ -81,6 +83,7 @@ inline constexpr memory_order give_pages = release;      // (16)
 inline constexpr memory_order take_pages = acq_rel;      // (17)
 inline constexpr memory_order publish_ticket = release;  // (18)
 inline constexpr memory_order read_ticket = acquire;     // (19)
+inline constexpr memory_order read_word = acquire;       // (22)
 
 }  // namespace order
 

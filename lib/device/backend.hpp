@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <string>
 
+#include "core/atomic.hpp"
 #include "pinrail/device.hpp"
 #include "pinrail/error.hpp"
 
@@ -32,6 +33,10 @@ struct stream_handle {
 struct event_handle {
   void* native = nullptr;
 };
+
+/// In memory from `allocate_pinned`: written by streams, read by the CPU, which so asks no driver.
+using completion_word = core::atomic<std::uint64_t>;
+static_assert(sizeof(completion_word) == sizeof(std::uint64_t) && completion_word::is_always_lock_free);
 
 enum class direction : std::uint8_t { host_to_device, device_to_host, device_to_device };
 
@@ -82,6 +87,14 @@ class backend {
   [[nodiscard]] virtual result<bool> query_event(event_handle event) noexcept = 0;
   [[nodiscard]] virtual status wait_event(stream_handle stream, event_handle event) noexcept = 0;
 
+  // ---- completion words ---------------------------------------------------------------------------------
+  [[nodiscard]] virtual bool writes_words() const noexcept { return false; }
+  /// Enqueues the write of a value, to be done once all earlier work of the stream is done and visible to the CPU (21).
+  /// On a lost device it may never be done.
+  [[nodiscard]] virtual status write_word(stream_handle, completion_word&, std::uint64_t) noexcept {
+    return failure{.code = errc::not_supported};
+  }
+
   // ---- copies -------------------------------------------------------------------------------------------
   /// Enqueues a copy. Host memory must stay valid until the copy is done; memory from `allocate_pinned` copies
   /// asynchronously, other host memory may make the call block. Device ranges must not overlap.
@@ -94,6 +107,8 @@ class backend {
   /// From here on in the stream the bytes mean nothing until they are written. A no-op except on devices that
   /// poison what is freed.
   virtual void note_discard(stream_handle, void*, std::uint64_t) noexcept {}
+  /// The CPU has read this value in the word, and takes what is behind it as done.
+  virtual void note_word(const completion_word&, std::uint64_t) noexcept {}
 };
 
 }  // namespace pinrail::devices

@@ -1,10 +1,16 @@
 #include "device/timeline.hpp"
 
+#include <memory>
 #include <new>
 #include <thread>
 
 namespace pinrail::devices {
 namespace order = core::order;
+
+namespace {
+constexpr std::size_t words_in_all = std::size_t{timeline::max_streams} * timeline::lanes_per_stream;
+constexpr std::uint32_t looks_per_query = 64;
+}  // namespace
 
 timeline::timeline(backend& device) : device_(device), streams_(std::make_unique<stream_slot[]>(max_streams)) {}
 
@@ -17,6 +23,7 @@ timeline::~timeline() {
         if (void* native = event.load(order::relaxed)) device_.destroy_event({native});
     delete[] lanes;
   }
+  if (completion_word* words = words_.load(order::acquire)) device_.free_pinned(reinterpret_cast<std::byte*>(words));
 }
 
 result<std::uint32_t> timeline::take_slot(stream_handle handle, bool owned) noexcept {
@@ -33,17 +40,46 @@ result<std::uint32_t> timeline::take_slot(stream_handle handle, bool owned) noex
     }
     s.handle = handle;
     s.owned = owned;
+    s.by_word = false;
     return i;
   }
   return failure{.code = errc::limit, .needed_bytes = max_streams + 1, .available_bytes = max_streams};
 }
 
-result<std::uint32_t> timeline::create_stream() noexcept {
+result<std::uint32_t> timeline::create_stream(completion how) noexcept {
   auto handle = device_.create_stream();
   if (!handle) return handle.why();
   auto index = take_slot(*handle, true);
   if (!index) device_.destroy_stream(*handle);
+  if (index && how == completion::by_word) give_words(*index);
   return index;
+}
+
+completion_word* timeline::words() noexcept {
+  if (!device_.writes_words()) return nullptr;
+  completion_word* there = words_.load(order::acquire);
+  if (there != nullptr) return there;
+  const auto memory = device_.allocate_pinned(words_in_all * sizeof(completion_word));
+  if (!memory) return nullptr;  // events will do; the next stream tries again
+  auto* const made = reinterpret_cast<completion_word*>(*memory);
+  std::uninitialized_value_construct_n(made, words_in_all);
+  if (words_.compare_exchange_strong(there, made, order::acq_rel, order::acquire)) return made;
+  device_.free_pinned(*memory);
+  return there;
+}
+
+void timeline::give_words(std::uint32_t stream) noexcept {
+  completion_word* const all = words();
+  if (all == nullptr) return;
+  stream_slot& s = streams_[stream];
+  lane* const lanes = s.lanes.load(order::acquire);
+  for (std::uint32_t l = 0; l < lanes_per_stream; ++l)
+    lanes[l].word.store(all + stream * lanes_per_stream + l, order::release);
+  s.by_word = true;
+}
+
+std::uint64_t timeline::pinned_bytes() const noexcept {
+  return words_.load(order::acquire) == nullptr ? 0 : words_in_all * sizeof(completion_word);
 }
 
 result<std::uint32_t> timeline::wrap_stream(void* native) noexcept {
@@ -106,6 +142,8 @@ status timeline::record_in(lane& l, const stream_slot& s) noexcept {
   }
   if (const status recorded = device_.record_event(event, s.handle); !recorded) return recorded;
   ++l.submitted;
+  if (s.by_word && device_.write_word(s.handle, *l.word.load(order::relaxed), l.submitted))
+    l.promised.store(l.submitted, order::relaxed);
   return {};
 }
 
@@ -134,7 +172,23 @@ bool timeline::is_complete(ticket t) noexcept {
   return l.completed.load(order::read_ticket) >= t.sequence() || poll(l, t.sequence());
 }
 
+std::optional<bool> timeline::read_word(lane& l, std::uint64_t sequence) noexcept {
+  const completion_word* const word = l.word.load(order::acquire);
+  if (word == nullptr) return std::nullopt;
+  const std::uint64_t reached = word->load(order::read_word);  // (22)
+  if (reached >= sequence) {
+    device_.note_word(*word, reached);
+    complete_to(l, reached);
+    return true;
+  }
+  // Relaxed: who reads an old value asks the event, which is no less true.
+  if (l.promised.load(order::relaxed) < sequence) return std::nullopt;
+  if (l.looks.fetch_add(1, order::relaxed) % looks_per_query == looks_per_query - 1) return std::nullopt;
+  return false;
+}
+
 bool timeline::poll(lane& l, std::uint64_t sequence) noexcept {
+  if (const auto known = read_word(l, sequence)) return *known;
   void* event = l.ring[sequence % ring_size].load(order::read_ticket);  // (19)
   const auto done = device_.query_event({event});
   if (done.code() == errc::device_lost)

@@ -77,7 +77,7 @@ void scheduler_state::start() {
 }
 
 std::uint32_t scheduler_state::open_stream(const char* purpose) {
-  const auto stream = timeline().create_stream();
+  const auto stream = timeline().create_stream(devices::timeline::completion::by_word);
   if (!stream)
     throw error(stream.why(), say("{}: no stream for {}: {} (native code {})", device_->name(), purpose,
                                   to_string(stream.code()), stream.why().native_code));

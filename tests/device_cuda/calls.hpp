@@ -46,6 +46,8 @@ inline std::vector<backend_call> failing_calls() {
       {"record_event", "cudaEventRecord", [](rig& r) { return why(r.gpu->record_event(r.event, r.stream)); }},
       {"query_event", "cuEventQuery", [](rig& r) { return why(r.gpu->query_event(r.event)); }},
       {"wait_event", "cudaStreamWaitEvent", [](rig& r) { return why(r.gpu->wait_event(r.stream, r.event)); }},
+      {"write_word", "cuStreamWriteValue64",
+       [](rig& r) { return why(r.gpu->write_word(r.stream, *reinterpret_cast<completion_word*>(r.pinned), 1)); }},
       {"copy", "cudaMemcpyAsync",
        [](rig& r) { return why(r.gpu->copy(r.stream, direction::host_to_device, r.arena, r.pinned, 4096)); }},
   };

@@ -101,6 +101,15 @@ void fake_cuda::configure(int device, const devices::host_device_options& how) {
     if (stream->device == device) on.checker->begin_stream(stream->number);
 }
 
+void fake_cuda::learn_word(int device, const devices::completion_word& word, std::uint64_t value) {
+  const std::scoped_lock lock(mutex_);
+  const auto& checker = devices_[static_cast<std::size_t>(device)]->checker;
+  const auto found = words_.find(&word);
+  if (!checker || found == words_.end()) return;
+  for (auto& writes = found->second; !writes.empty() && writes.front().value <= value; writes.pop_front())
+    checker->learn(writes.front().covers);
+}
+
 std::shared_ptr<devices::order_checker> fake_cuda::checker(int device) {
   const std::scoped_lock lock(mutex_);
   return devices_[static_cast<std::size_t>(device)]->checker;

@@ -194,7 +194,10 @@ bool fake_cuda::was_freed(const void* memory) const {
   return behind != freed_.begin() && at < std::prev(behind)->first + std::prev(behind)->second;
 }
 
-void fake_cuda::note_freed(const std::byte* start, std::uint64_t size_bytes) { freed_[start] = size_bytes; }
+void fake_cuda::note_freed(const std::byte* start, std::uint64_t size_bytes) {
+  freed_[start] = size_bytes;
+  words_.erase(words_.lower_bound(start), words_.lower_bound(start + size_bytes));
+}
 
 // ---- streams and events ---------------------------------------------------------------------------------
 
@@ -403,6 +406,28 @@ CUresult fake_cuda::EventQuery(CUevent event) {
   if (found->last && !found->last->is_reached()) return CUDA_ERROR_NOT_READY;
   const auto& checker = devices_[static_cast<std::size_t>(found->device)]->checker;
   if (checker) checker->learn(found->covers);
+  return CUDA_SUCCESS;
+}
+
+CUresult fake_cuda::StreamWriteValue64(CUstream stream, CUdeviceptr address, std::uint64_t value, unsigned flags) {
+  if (!has_context()) return CUDA_ERROR_INVALID_CONTEXT;
+  if (const int lost = current().lost.load()) return static_cast<CUresult>(lost);
+  if (!options_.writes_words) return CUDA_ERROR_NOT_SUPPORTED;
+  const auto on = stream_of(stream);
+  if (!on) return CUDA_ERROR_INVALID_HANDLE;
+  check_current("cuStreamWriteValue64", on->device);
+  auto* const word = reinterpret_cast<devices::completion_word*>(address);
+  const allocation* const where = find(word, sizeof *word);
+  if (where == nullptr || where->device >= 0 || address % sizeof *word != 0) {
+    note_misuse(on->device, fmt::format("a stream writes a word to {}, which is no page-locked memory", address));
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (flags != CU_STREAM_WRITE_VALUE_DEFAULT)
+    note_misuse(on->device, "a word is written that may be seen before what the stream wrote earlier");
+  push_work(
+      *on, [=] { word->store(value, core::order::release); }, {}, devices::toucher::kernel);
+  const auto& checker = devices_[static_cast<std::size_t>(on->device)]->checker;
+  if (checker) words_[word].push_back({value, checker->record(on->number)});
   return CUDA_SUCCESS;
 }
 

@@ -27,6 +27,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -40,6 +41,7 @@
 #include <sys/types.h>
 
 #include "core/atomic.hpp"
+#include "device/backend.hpp"
 #include "device/cuda/api.hpp"
 #include "device/spec.hpp"
 #include "fake_capture.hpp"
@@ -56,6 +58,7 @@ class fake_cuda {
     std::uint64_t misalignment_bytes = 0;  ///< allocations start that far behind a page's start
     int driver_version = CUDART_VERSION;
     std::string missing_driver_function = {};
+    bool writes_words = true;  ///< CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS
   };
   struct fault {
     std::string_view call;    ///< CUDA's own name of the function, or "any"
@@ -114,6 +117,8 @@ class fake_cuda {
   [[nodiscard]] std::shared_ptr<devices::order_checker> checker(int device);
   /// The stream's number for the checker.
   [[nodiscard]] std::uint32_t number_of(int device, cudaStream_t stream);
+  /// The host has read `value` in a word that a stream of the device wrote.
+  void learn_word(int device, const devices::completion_word& word, std::uint64_t value);
   /// What was called so far that must not be; -1: on any device.
   [[nodiscard]] std::vector<std::string> misuses(int device = -1);
   /// For who misused something on purpose.
@@ -168,6 +173,10 @@ class fake_cuda {
   struct retired_stream {
     std::shared_ptr<fake_stream> stream;
     marker_ptr end;
+  };
+  struct word_write {
+    std::uint64_t value;
+    devices::order_checker::moment covers;
   };
   struct call_record {
     std::uint64_t count = 0;
@@ -226,6 +235,7 @@ class fake_cuda {
   cudaError_t MemcpyAsync(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind kind, cudaStream_t stream);
 
   CUresult EventQuery(CUevent event);
+  CUresult StreamWriteValue64(CUstream stream, CUdeviceptr address, std::uint64_t value, unsigned flags);
 
   const options options_;
   const pid_t process_;
@@ -237,6 +247,7 @@ class fake_cuda {
   std::vector<retired_stream> retired_;
   std::vector<std::shared_ptr<fake_capture>> captures_;
   std::map<const std::byte*, std::uint64_t> freed_;  // sizes of what was memory once
+  std::map<const void*, std::deque<word_write>> words_;
   std::uint64_t events_made_ = 0;
   std::vector<misuse> misuses_;
   std::map<std::string, call_record, std::less<>> calls_;

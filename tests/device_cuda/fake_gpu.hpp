@@ -70,6 +70,14 @@ class fake_gpu final : public devices::backend, public devices::emulation {
                                            devices::event_handle event) noexcept override {
     return cuda_->wait_event(stream, event);
   }
+  [[nodiscard]] bool writes_words() const noexcept override { return cuda_->writes_words(); }
+  [[nodiscard]] devices::status write_word(devices::stream_handle stream, devices::completion_word& word,
+                                           std::uint64_t value) noexcept override {
+    return cuda_->write_word(stream, word, value);
+  }
+  void note_word(const devices::completion_word& word, std::uint64_t value) noexcept override {
+    machine_->learn_word(ordinal_, word, value);
+  }
   [[nodiscard]] devices::status copy(devices::stream_handle stream, devices::direction way, void* to, const void* from,
                                      std::uint64_t size_bytes) noexcept override {
     const devices::status enqueued = cuda_->copy(stream, way, to, from, size_bytes);

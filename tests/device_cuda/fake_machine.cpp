@@ -1,5 +1,7 @@
 #include "fake_machine.hpp"
 
+#include <cstdlib>
+#include <string_view>
 #include <utility>
 
 namespace pinrail::testing {
@@ -10,8 +12,12 @@ constexpr int gpus = 8;
 }  // namespace
 
 std::shared_ptr<fake_cuda> fake_machine() {
-  static const auto machine = std::make_shared<fake_cuda>(fake_cuda::options{
-      .devices = gpus, .memory_bytes = std::uint64_t{4} << 30, .pinned_limit_bytes = std::uint64_t{4} << 30});
+  const char* const words = std::getenv("PINRAIL_FAKE_CUDA_WORDS");
+  static const auto machine = std::make_shared<fake_cuda>(
+      fake_cuda::options{.devices = gpus,
+                         .memory_bytes = std::uint64_t{4} << 30,
+                         .pinned_limit_bytes = std::uint64_t{4} << 30,
+                         .writes_words = words == nullptr || std::string_view(words) != "off"});
   return machine;
 }
 

@@ -125,6 +125,17 @@ struct fake_table {
   static CUresult event_query(CUevent event) {
     return driver("cuEventQuery", [=](fake_cuda& fake) { return fake.EventQuery(event); });
   }
+  static CUresult get_attribute(int* value, CUdevice_attribute attribute, CUdevice) {
+    return driver("cuDeviceGetAttribute", [=](fake_cuda& fake) {
+      if (attribute != CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS) return CUDA_ERROR_INVALID_VALUE;
+      *value = fake.options_.writes_words;
+      return CUDA_SUCCESS;
+    });
+  }
+  static CUresult write_value(CUstream stream, CUdeviceptr address, cuuint64_t value, unsigned flags) {
+    return driver("cuStreamWriteValue64",
+                  [=](fake_cuda& fake) { return fake.StreamWriteValue64(stream, address, value, flags); });
+  }
 
   static cudaError_t entry_point(const char* symbol, void** function, unsigned, unsigned long long,
                                  cudaDriverEntryPointQueryResult* why) {
@@ -136,6 +147,8 @@ struct fake_table {
         {"cuCtxPushCurrent", reinterpret_cast<void*>(&push)},
         {"cuCtxPopCurrent", reinterpret_cast<void*>(&pop)},
         {"cuEventQuery", reinterpret_cast<void*>(&event_query)},
+        {"cuDeviceGetAttribute", reinterpret_cast<void*>(&get_attribute)},
+        {"cuStreamWriteValue64", reinterpret_cast<void*>(&write_value)},
     };
     const cudaError_t failed = installed.load()->begin("cudaGetDriverEntryPointByVersion");
     if (failed != cudaSuccess) return remember(failed);

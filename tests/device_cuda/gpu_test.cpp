@@ -6,6 +6,7 @@
 #include <cstring>
 #include <thread>
 
+#include "device/timeline.hpp"
 #include "rig.hpp"
 
 namespace pinrail::testing {
@@ -51,6 +52,31 @@ TEST_F(cuda_gpu, round_trip) {
   gpu->destroy_stream(in);
   gpu->free_pinned(down);
   gpu->free_pinned(up);
+  gpu->free_arena(arena);
+}
+
+TEST_F(cuda_gpu, a_completion_word_is_written_behind_a_copy) {
+  if (!gpu->writes_words()) GTEST_SKIP() << "this GPU, or its driver, writes no completion words";
+  std::byte* const arena = gpu->allocate_arena(size_bytes).value();
+  std::byte* const host = gpu->allocate_pinned(size_bytes).value();
+  {
+    timeline line(*gpu);
+    const std::uint32_t stream = line.create_stream(timeline::completion::by_word).value();
+    for (int round = 0; round < 20; ++round) {
+      std::memset(host, round, size_bytes);
+      EXPECT_TRUE(gpu->copy(line.handle(stream), direction::host_to_device, arena, host, size_bytes));
+      const core::ticket in = line.record(stream).value();
+      while (!line.is_complete(in) && !line.loss()) std::this_thread::yield();
+      std::memset(host, 255, size_bytes);
+      EXPECT_TRUE(gpu->copy(line.handle(stream), direction::device_to_host, host, arena, size_bytes));
+      const core::ticket out = line.record(stream).value();
+      while (!line.is_complete(out) && !line.loss()) std::this_thread::yield();
+      ASSERT_FALSE(line.loss());
+      EXPECT_EQ(std::count(host, host + size_bytes, static_cast<std::byte>(round)), std::ptrdiff_t{size_bytes});
+    }
+    line.close_stream(stream);
+  }
+  gpu->free_pinned(host);
   gpu->free_arena(arena);
 }
 

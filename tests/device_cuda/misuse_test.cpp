@@ -52,6 +52,19 @@ class fake_misuse : public ::testing::Test {
   cudaEvent_t event = make_event();
 };
 
+TEST_F(fake_misuse, a_word_is_written_to_memory_that_is_not_page_locked) {
+  std::uint64_t word = 0;
+  EXPECT_EQ(driver.stream_write_value(a, reinterpret_cast<CUdeviceptr>(&word), 1, CU_STREAM_WRITE_VALUE_DEFAULT),
+            CUDA_ERROR_INVALID_VALUE);
+  expect_one("which is no page-locked memory");
+}
+
+TEST_F(fake_misuse, a_word_may_be_seen_before_earlier_writes) {
+  const auto word = reinterpret_cast<CUdeviceptr>(make_pinned_memory());
+  EXPECT_EQ(driver.stream_write_value(a, word, 1, CU_STREAM_WRITE_VALUE_NO_MEMORY_BARRIER), CUDA_SUCCESS);
+  expect_one("may be seen before");
+}
+
 TEST_F(fake_misuse, none_where_there_is_none) {
   void* const on_device = make_device_memory();
   void* const on_host = make_pinned_memory();

@@ -132,7 +132,7 @@ TEST_F(capture, a_use_from_before_that_ends_in_it_keeps_its_block_and_breaks_not
   EXPECT_TRUE(a.handle.is_resident(0));
 }
 
-// ---- pins, which know of no stream -----------------------------------------------------------------------------------
+// ---- pins, which know of no stream -------------------------------------------------------------------------------
 
 TEST_F(capture, a_resident_block_is_pinned_and_released_in_it) {
   auto kept = a.handle.keep_resident({.load = true});

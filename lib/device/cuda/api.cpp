@@ -59,6 +59,8 @@ const char* load_driver_api(const cuda_api& api, driver_api& driver) noexcept {
   if (!find(api, "cuCtxPushCurrent", driver.context_push)) return "cuCtxPushCurrent";
   if (!find(api, "cuCtxPopCurrent", driver.context_pop)) return "cuCtxPopCurrent";
   if (!find(api, "cuEventQuery", driver.event_query)) return "cuEventQuery";
+  static_cast<void>(find(api, "cuDeviceGetAttribute", driver.device_get_attribute));
+  static_cast<void>(find(api, "cuStreamWriteValue64", driver.stream_write_value));
   return nullptr;
 }
 

@@ -62,10 +62,13 @@ struct driver_api {
   decltype(&::cuCtxPushCurrent) context_push = nullptr;
   decltype(&::cuCtxPopCurrent) context_pop = nullptr;
   decltype(&::cuEventQuery) event_query = nullptr;
+  // Pinrail does without these two where a driver has none.
+  decltype(&::cuDeviceGetAttribute) device_get_attribute = nullptr;
+  decltype(&::cuStreamWriteValue64) stream_write_value = nullptr;
 };
 
 /// Fills `driver` through the runtime, which loads the driver if need be. Returns the name of the first
-/// function that the driver lacks, or nullptr.
+/// function that the driver lacks and Pinrail needs, or nullptr.
 [[nodiscard]] const char* load_driver_api(const cuda_api& api, driver_api& driver) noexcept;
 
 /// Since CUDA 10.1 both interfaces number their errors alike, so one type serves for both.

@@ -50,6 +50,15 @@ cudaError_t cuda_backend::call(cudaError_t (*function)(P...), A... arguments) co
   return call_quietly(api_, function, arguments...);
 }
 
+/// Driver functions leave the last error alone.
+template <class... P, class... A>
+cudaError_t cuda_backend::call_driver(CUresult (*function)(P...), A... arguments) const noexcept {
+  const context_scope here(driver_, who_.context);
+  if (here.error() != cudaSuccess) return here.error();
+  const capture_scope relaxed(api_);
+  return from_driver(function(arguments...));
+}
+
 std::optional<failure> cuda_backend::lost() const noexcept {
   // Relaxed: nothing but the code itself is read on account of it.
   const int code = lost_.load(core::order::relaxed);
@@ -199,10 +208,7 @@ status cuda_backend::record_event(event_handle event, stream_handle stream) noex
 
 result<bool> cuda_backend::query_event(event_handle event) noexcept {
   if (const auto why = lost()) return *why;
-  const context_scope here(driver_, who_.context);
-  const capture_scope relaxed(api_);
-  cudaError_t code = here.error();
-  if (code == cudaSuccess) code = from_driver(driver_.event_query(native(event)));
+  const cudaError_t code = call_driver(driver_.event_query, native(event));
   if (code == cudaSuccess) return true;
   if (code == cudaErrorNotReady) return false;
   return failed(code);
@@ -211,6 +217,15 @@ result<bool> cuda_backend::query_event(event_handle event) noexcept {
 status cuda_backend::wait_event(stream_handle stream, event_handle event) noexcept {
   if (const auto why = lost()) return *why;
   return finish(call(api_.stream_wait_event, native(stream), native(event), cudaEventWaitDefault));
+}
+
+// ---- completion words -----------------------------------------------------------------------------------
+
+status cuda_backend::write_word(stream_handle stream, completion_word& word, std::uint64_t value) noexcept {
+  if (const auto why = lost()) return *why;
+  // The default flags: a fence for all of the system comes before the write.
+  return finish(call_driver(driver_.stream_write_value, native(stream), reinterpret_cast<CUdeviceptr>(&word), value,
+                            unsigned{CU_STREAM_WRITE_VALUE_DEFAULT}));
 }
 
 // ---- copies ---------------------------------------------------------------------------------------------

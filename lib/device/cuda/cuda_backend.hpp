@@ -45,6 +45,7 @@ class cuda_backend final : public backend {
     CUcontext context = nullptr;  ///< the primary context, retained once for this backend
     std::string name;             ///< the GPU's own
     std::uint64_t memory_bytes = 0;
+    bool writes_words = false;
   };
 
   /// Takes over the reference to the primary context.
@@ -75,12 +76,18 @@ class cuda_backend final : public backend {
   [[nodiscard]] result<bool> query_event(event_handle event) noexcept override;
   [[nodiscard]] status wait_event(stream_handle stream, event_handle event) noexcept override;
 
+  [[nodiscard]] bool writes_words() const noexcept override { return who_.writes_words; }
+  /// Page-locked memory has one address for the CPU and for every device.
+  [[nodiscard]] status write_word(stream_handle stream, completion_word& word, std::uint64_t value) noexcept override;
+
   [[nodiscard]] status copy(stream_handle stream, direction way, void* to, const void* from,
                             std::uint64_t size_bytes) noexcept override;
 
  private:
   template <class... P, class... A>
   cudaError_t call(cudaError_t (*function)(P...), A... arguments) const noexcept;
+  template <class... P, class... A>
+  cudaError_t call_driver(CUresult (*function)(P...), A... arguments) const noexcept;
   [[nodiscard]] std::optional<failure> lost() const noexcept;
   failure failed(cudaError_t code) noexcept;
   failure refused(std::uint64_t size_bytes, cudaError_t code) noexcept;

@@ -80,6 +80,14 @@ driver_api load_driver(const cuda_api& api, int ordinal) {
   return driver;
 }
 
+/// Completion words: does the GPU write 64-bit values by stream order, and has the driver the call?
+bool writes_words(const driver_api& driver, CUdevice device) {
+  int yes = 0;
+  return driver.device_get_attribute != nullptr && driver.stream_write_value != nullptr &&
+         driver.device_get_attribute(&yes, CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS, device) == CUDA_SUCCESS &&
+         yes != 0;
+}
+
 cuda_backend::identity identify(const cuda_api& api, const driver_api& driver, int ordinal) {
   cudaDeviceProp properties{};
   cudaError_t code = call_quietly(api, api.get_device_properties, &properties, ordinal);
@@ -90,6 +98,7 @@ cuda_backend::identity identify(const cuda_api& api, const driver_api& driver, i
   // taken, refuses.
   if (code == cudaSuccess) code = from_driver(driver.primary_context_retain(&who.context, who.device));
   if (code != cudaSuccess) refuse(ordinal, code, cuda_text(api, code));
+  who.writes_words = writes_words(driver, who.device);
   return who;
 }
 
