@@ -149,7 +149,7 @@ window_end evict_window_in(scheduler_state& s, const room_request& request, page
 page_run around(const scheduler_state& s, const room_request& request, const core::victim& v) noexcept {
   const runtime_state* r = s.runtime_at(v.runtime);
   if (r == nullptr) return {};
-  const std::uint32_t at = r->at(v.position).run().first;
+  const std::uint32_t at = r->blocks().at(v.position).run().first;
   const std::uint64_t reach = std::uint64_t{neighbourhood} * request.pages;
   const std::uint64_t first = at - std::min<std::uint64_t>(at, reach);
   const std::uint64_t end = std::min<std::uint64_t>(s.arena().pages(), at + reach);
