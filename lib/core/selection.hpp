@@ -63,11 +63,11 @@ class selection {
   /// Looks at the heads: a handful of loads at any number of blocks.
   void consider(std::uint32_t runtime, runtime_blocks<A>& blocks) noexcept {
     read_passes(blocks);
-    if (views_ == 0) return consider_walk(runtime, blocks, blocks.parked());
+    if (views_ == 0) return consider_walk(runtime, blocks, blocks.parked(), score{true, blocks.idle_since_ns(), 1});
     for (std::size_t i = 0; i < views_; ++i) {
       const auto& v = view_[i];
       if (v.cursor.kind == pass_kind::ordered) {
-        consider_walk(runtime, blocks, walk_of(v, blocks));
+        consider_walk(runtime, blocks, walk_of(v, blocks), score{false, 0, pace_of(v)});
       } else if (v.cursor.kind == pass_kind::listed) {
         consider_list(runtime, blocks, v);
       } else {
@@ -122,7 +122,7 @@ class selection {
       const double uses = distance_in(v, blocks, position);
       const bool window_counts = !(v.cursor.waiting && limits_.waiting_windows);
       if (window_counts && v.cursor.kind != pass_kind::data_dependent && uses < v.cursor.window) return -1;
-      const double away_ns = (uses + 1) * static_cast<double>(v.pace_ns != 0 ? v.pace_ns : 1);
+      const double away_ns = (uses + 1) * pace_of(v);
       if (nearest < 0 || away_ns < nearest) nearest = away_ns;
     }
     return nearest;
@@ -153,8 +153,20 @@ class selection {
     return blocks.reuse().uses_until(position);
   }
 
-  void consider_walk(std::uint32_t runtime, runtime_blocks<A>& blocks, const walk& w) noexcept {
-    for (const auto& c : blocks.bits().classes()) {
+  [[nodiscard]] static double pace_of(const pass_view& v) noexcept {
+    return static_cast<double>(v.pace_ns != 0 ? v.pace_ns : 1);
+  }
+
+  /// The largest size first, so that the others are mostly passed over: nothing in them can be better. `one_page` is
+  /// the worth of one page that is needed in one use.
+  void consider_walk(std::uint32_t runtime, runtime_blocks<A>& blocks, const walk& w, score one_page) noexcept {
+    const double uses = static_cast<double>(w.farthest()) + 1;
+    const auto& classes = blocks.bits().classes();
+    for (std::size_t i = classes.size(); i > 0; --i) {
+      const auto& c = classes[i - 1];
+      score bound = one_page;
+      bound.value *= uses * static_cast<double>(c.largest_pages);
+      if (best_ && !(best_->worth < bound)) return;
       farthest_first<A> order(*c.members, w);
       for (std::uint32_t p = order.next(); p != bitset<A>::none; p = order.next())
         if (settles(runtime, blocks, p, c.largest_pages)) break;

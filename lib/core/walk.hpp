@@ -36,6 +36,11 @@ struct walk {
     if (at < length) return rank(static_cast<std::uint32_t>(at), length, now);
     return rank(static_cast<std::uint32_t>(at - length) % length, length, next);
   }
+  /// No block is needed later than this many uses away.
+  [[nodiscard]] std::uint32_t farthest() const noexcept {
+    if (length == 0) return 0;
+    return now == next ? length - 1 : 2 * length - done - 1;
+  }
   /// Uses before `position` is needed: 0 for the one that comes next.
   [[nodiscard]] std::uint32_t distance(std::uint32_t position) const noexcept {
     const std::uint32_t r = rank(position, length, now);
