@@ -35,6 +35,8 @@ struct fickle_source {
   }
 };
 
+const pass_options one_by_one{.prefetch_blocks = 0, .wraps = false};
+
 void write_on_device(pass_options options, const runtime& r, block_index b, stream_ref s, std::byte value) {
   auto pass = r.managed_forward(s, options);
   auto held = pass.use(b);
@@ -51,7 +53,6 @@ struct rule_11 : testing::Test {
   runtime mine = r.sched().add_runtime("mine", source.as_model());
   named_runtime other = r.add("other", 8, block_bytes);
   stream s = r.device().create_stream();
-  pass_options one_by_one{.prefetch_blocks = 0, .wraps = false};
 
   [[nodiscard]] bool source_has(block_index b, std::byte value) const {
     return std::all_of(source.bytes[b].begin(), source.bytes[b].end(), [value](std::byte x) { return x == value; });
@@ -116,78 +117,70 @@ TEST_F(rule_11, while_it_cant_be_written_back_it_is_no_victim) {
   source.failing_writes.store(0, core::order::relaxed);
 }
 
-TEST_F(rule_11, a_block_dirtied_again_during_its_write_back_is_written_again) {
+/// A block of 7s on the device whose write-back has begun, and does not end before `go_on`.
+struct write_back_held_open {
   core::atomic<bool> writing{false};
   core::atomic<bool> go_on{false};
-  std::vector<std::byte> bytes(block_bytes);
-  const auto read = [&](block_index, std::uint64_t at, std::span<std::byte> to) {
-    std::memcpy(to.data(), bytes.data() + at, to.size());
-    return true;
-  };
-  const auto write = [&](block_index, std::uint64_t at, std::span<const std::byte> from) {
-    writing.store(true, core::order::release);
-    while (!go_on.load(core::order::acquire)) std::this_thread::yield();
-    std::memcpy(bytes.data() + at, from.data(), from.size());
-    return true;
-  };
+  std::vector<std::byte> bytes = std::vector<std::byte>(block_bytes, std::byte{1});
   rig one{{.vram_budget = 4 * block_bytes}};
-  const runtime slow = one.sched().add_runtime("slow", model_from_callback({{"only", block_bytes, {}}}, read, write));
-  const stream on = one.device().create_stream();
-  write_on_device(one_by_one, slow, 0, on, std::byte{7});
-  { auto scope = slow.as_guest(); }  // its end asks for the write-back
-  EXPECT_TRUE(eventually([&] { return writing.load(core::order::acquire); }));
+  runtime slow =
+      one.sched().add_runtime("slow", model_from_callback(
+                                          {{"only", block_bytes, {}}},
+                                          [this](block_index, std::uint64_t at, std::span<std::byte> to) {
+                                            std::memcpy(to.data(), bytes.data() + at, to.size());
+                                            return true;
+                                          },
+                                          [this](block_index, std::uint64_t at, std::span<const std::byte> from) {
+                                            writing.store(true, core::order::release);
+                                            while (!go_on.load(core::order::acquire)) std::this_thread::yield();
+                                            std::memcpy(bytes.data() + at, from.data(), from.size());
+                                            return true;
+                                          }));
+  stream on = one.device().create_stream();
+
+  write_back_held_open() {
+    write_on_device(one_by_one, slow, 0, on, std::byte{7});
+    { auto scope = slow.as_guest(); }  // its end asks for the write-back
+    EXPECT_TRUE(eventually([&] { return writing.load(core::order::acquire); }));
+  }
+};
+
+TEST_F(rule_11, a_block_dirtied_again_during_its_write_back_is_written_again) {
+  write_back_held_open w;
   core::atomic<bool> marked{false};
   std::thread again([&] {
-    auto pass = slow.managed_forward(on, one_by_one);
+    auto pass = w.slow.managed_forward(w.on, one_by_one);
     auto held = pass.use(0);
     held.mark_dirty();
     marked.store(true, core::order::release);
     const emulated::access touched{held.device_ptr(), block_bytes, true};
-    emulated::launch(on, [to = held.device_ptr()] { std::memset(to, 8, block_bytes); }, {&touched, 1});
+    emulated::launch(w.on, [to = held.device_ptr()] { std::memset(to, 8, block_bytes); }, {&touched, 1});
   });
   // Who does not wait goes on; the right one can't be seen to wait.
   for (int i = 0; i < 100 && !marked.load(core::order::acquire); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   EXPECT_FALSE(marked.load(core::order::acquire)) << "the block changes while it is being written back";
-  go_on.store(true, core::order::release);
+  w.go_on.store(true, core::order::release);
   again.join();
-  one.finish();
-  EXPECT_TRUE(std::all_of(bytes.begin(), bytes.end(), [](std::byte x) { return x == std::byte{8}; }));
+  w.one.finish();
+  EXPECT_TRUE(std::all_of(w.bytes.begin(), w.bytes.end(), [](std::byte x) { return x == std::byte{8}; }));
 }
 
 TEST_F(rule_11, a_block_is_used_while_it_is_written_back) {
-  core::atomic<bool> writing{false};
-  core::atomic<bool> go_on{false};
-  std::vector<std::byte> bytes(block_bytes, std::byte{1});
-  const auto read = [&](block_index, std::uint64_t at, std::span<std::byte> to) {
-    std::memcpy(to.data(), bytes.data() + at, to.size());
-    return true;
-  };
-  const auto write = [&](block_index, std::uint64_t at, std::span<const std::byte> from) {
-    writing.store(true, core::order::release);
-    while (!go_on.load(core::order::acquire)) std::this_thread::yield();
-    std::memcpy(bytes.data() + at, from.data(), from.size());
-    return true;
-  };
-  rig one{{.vram_budget = 4 * block_bytes}};
-  const runtime slow = one.sched().add_runtime("slow", model_from_callback({{"only", block_bytes, {}}}, read, write));
-  const stream on = one.device().create_stream();
-  write_on_device(one_by_one, slow, 0, on, std::byte{7});
-  { auto scope = slow.as_guest(); }  // its end asks for the write-back
-  EXPECT_TRUE(eventually([&] { return writing.load(core::order::acquire); }));
+  write_back_held_open w;
   std::byte seen{0};
   {
-    auto pass = slow.managed_forward(on, one_by_one);
+    auto pass = w.slow.managed_forward(w.on, one_by_one);
     auto held = pass.use(0);
     const emulated::access touched{held.device_ptr(), block_bytes, false};
-    emulated::launch(on, [&seen, from = held.device_ptr()] { std::memcpy(&seen, from, 1); }, {&touched, 1});
+    emulated::launch(w.on, [&seen, from = held.device_ptr()] { std::memcpy(&seen, from, 1); }, {&touched, 1});
   }
-  on.synchronize();
+  w.on.synchronize();
   EXPECT_EQ(seen, std::byte{7});
-  EXPECT_EQ(slow.statistics().loads, 1u);
-  go_on.store(true, core::order::release);
-  one.finish();
-  EXPECT_EQ(bytes[block_bytes - 1], std::byte{7});
+  EXPECT_EQ(w.slow.statistics().loads, 1u);
+  w.go_on.store(true, core::order::release);
+  w.one.finish();
+  EXPECT_EQ(w.bytes[block_bytes - 1], std::byte{7});
 }
 
 TEST_F(rule_11, a_read_only_source_refuses_dirty_blocks) {
