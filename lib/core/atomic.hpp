@@ -24,6 +24,8 @@
 //        the pinner sees the end or who ends sees the pin
 //   (21) completion word written by a stream (the device, behind all its earlier writes)  ->  (22) word read (X,
 //        acquire): what the stream did before is done, and what it wrote to host memory is visible
+//   (23) list shown (pass slot, release)  ->  (24) list read (pass slot, acquire): the list is complete, also for who
+//        saw the cursor of the slot's last pass
 #pragma once
 
 #include <atomic>
@@ -84,6 +86,10 @@ inline constexpr memory_order take_pages = acq_rel;      // (17)
 inline constexpr memory_order publish_ticket = release;  // (18)
 inline constexpr memory_order read_ticket = acquire;     // (19)
 inline constexpr memory_order read_word = acquire;       // (22)
+
+// Passes
+inline constexpr memory_order show_list = release;  // (23)
+inline constexpr memory_order read_list = acquire;  // (24)
 
 }  // namespace order
 

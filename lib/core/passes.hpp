@@ -71,7 +71,7 @@ class passes {
       slot& s = slots_[i];
       if (s.taken.load(order::relaxed) != 0 || s.taken.exchange(1, order::acquire) != 0) continue;
       s.pace_ns.store(pace_ns, order::relaxed);
-      s.list.store(list, order::relaxed);
+      s.list.store(list, order::show_list);  // (23)
       s.cursor.store(start.pack(), order::release);
       std::uint32_t seen = high_.load(order::relaxed);
       while (seen < i + 1 && !high_.compare_exchange_weak(seen, i + 1, order::acq_rel, order::relaxed)) {
@@ -113,7 +113,7 @@ class passes {
       const slot& s = slots_[i];
       const pass_cursor c = pass_cursor::unpack(s.cursor.load(order::acquire));
       if (!c.live) continue;
-      visit(view{c, s.list.load(order::relaxed), s.pace_ns.load(order::relaxed)});
+      visit(view{c, s.list.load(order::read_list), s.pace_ns.load(order::relaxed)});  // (24)
     }
   }
 

@@ -152,5 +152,26 @@ TEST(passes, threads_never_share_a_slot) {
   EXPECT_TRUE(places_done(*p).empty());
 }
 
+// (23) -> (24). ThreadSanitizer reports it if a list is read that was not shown in order.
+TEST(passes, a_list_is_complete_for_who_saw_the_cursor_before) {
+  constexpr std::uint32_t lists = 100'000;
+  auto p = std::make_unique<passes>();
+  pass_cursor listed = live_cursor(0);
+  listed.kind = pass_kind::listed;
+  std::vector<std::unique_ptr<core::list_order>> all(lists);  // each is made when its turn comes; none is freed
+  core::atomic<bool> ended{false};
+  on_threads(2, [&](int t) {
+    if (t == 0) {
+      for (auto& list : all) {
+        list = std::make_unique<core::list_order>(std::vector<std::uint32_t>{1, 0, 1}, 2);
+        p->close(p->open(listed, list.get(), 0));
+      }
+      ended.store(true, core::order::release);
+    }
+    while (!ended.load(core::order::acquire))
+      p->for_each([](const passes::view& v) { ASSERT_EQ(v.list->length(), 3u); });
+  });
+}
+
 }  // namespace
 }  // namespace pinrail::test
