@@ -154,7 +154,7 @@ TEST(passes, threads_never_share_a_slot) {
 
 // (23) -> (24). ThreadSanitizer reports it if a list is read that was not shown in order.
 TEST(passes, a_list_is_complete_for_who_saw_the_cursor_before) {
-  constexpr std::uint32_t lists = 100'000;
+  constexpr std::uint32_t lists = 400'000;
   auto p = std::make_unique<passes>();
   pass_cursor listed = live_cursor(0);
   listed.kind = pass_kind::listed;
