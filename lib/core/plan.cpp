@@ -88,6 +88,7 @@ std::optional<plan> laid_out(const plan_input& in, const layout& l, double pages
   std::uint64_t held = sum_of(p.slot_pages);
   for (std::uint32_t i = 0; i < p.slot.size(); ++i) (p.slot[i] == plan::stays ? held : p.streamed_pages) += in.pages[i];
   if (held > in.share_pages) return std::nullopt;
+  p.share_pages = in.share_pages;
   link_slots(p);
   p.compute_ns = sum_of(in.compute_ns);
   p.copy_ns = static_cast<double>(p.streamed_pages) * in.copy_ns_per_page +

@@ -34,6 +34,7 @@ struct plan {
   std::vector<std::uint32_t> before;    ///< by streamed position: the one that has its slot before it, cyclically
   std::vector<std::uint32_t> streamed;  ///< positions, in order
   std::vector<std::uint64_t> slot_pages;
+  std::uint64_t share_pages = 0;     ///< that it was made for
   std::uint64_t streamed_pages = 0;  ///< per step
   double step_ns = 0;                ///< simulated, steady state
   double compute_ns = 0;

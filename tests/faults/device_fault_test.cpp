@@ -31,8 +31,12 @@ struct device_faults : testing::Test {
 
 TEST_F(device_faults, a_loss_that_only_polling_meets_ends_who_waits) {
   auto staged = r.add("staged", 4, block_bytes, {.pinned = false});
+  gate held;  // the copies wait for this kernel, so that the slab is asked for again and again
+  held.hold(a);
+  for (const block_index i : some.handle.blocks()) use_one(a, i);
   fail(call::query_event, errc::device_lost);
   EXPECT_EQ(caught([&] { r.run(staged); }).code(), errc::device_lost);
+  held.open();
 }
 
 TEST_F(device_faults, a_loss_that_only_the_end_of_the_scheduler_meets_keeps_no_memory) {
@@ -106,8 +110,8 @@ TEST_F(device_faults, a_loss_wakes_everyone_who_waits) {
   }));
   EXPECT_EQ(woken.load(core::order::acquire), 0);
   emulated::inject(full.device(), {.where = call::query_event, .code = errc::device_lost});
-  held.open();
   for (std::thread& t : waiting) t.join();  // or this waits for minutes
+  held.open();
   EXPECT_EQ(woken.load(core::order::acquire), 6);
 }
 
