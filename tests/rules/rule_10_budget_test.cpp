@@ -106,6 +106,20 @@ TEST(rule_10, reserved_bytes_come_out_of_the_budget) {
   EXPECT_EQ(r.resident(a).size(), 8u);
 }
 
+TEST(rule_10, bytes_that_end_are_there_for_the_next_pass) {
+  // The plan for what was left is not replaced at once, and must not make the pass after it evict for its slots.
+  rig r{{.vram_budget = 8 * block_bytes, .high_watermark = 1}};
+  auto a = r.add("a", 8, block_bytes);
+  for (int round = 0; round < 40; ++round) {
+    auto bytes = r.sched().budget().reserve_bytes(3 * block_bytes, "kv cache");
+    r.run(a);
+    r.run(a);
+    bytes.end();
+    r.run(a);
+    ASSERT_EQ(r.resident(a).size(), 8u) << round;
+  }
+}
+
 TEST(rule_10, reserved_bytes_with_memory_are_contiguous_and_untouched) {
   rig r{{.vram_budget = 8 * block_bytes, .high_watermark = 1}};
   auto a = r.add("a", 12, block_bytes);
