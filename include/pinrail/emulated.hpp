@@ -51,6 +51,8 @@ struct fault {
 
 void inject(device& where, const fault& what);
 void clear_faults(device& where);
+/// Are there faults that no call has met yet?
+[[nodiscard]] bool has_faults(const device& where);
 
 /// What the order checker found: each entry is one sentence that names both accesses and their streams. Empty
 /// when every use, copy and reuse of memory was ordered by streams and events.

@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "core/atomic.hpp"
@@ -41,6 +42,13 @@ static_assert(sizeof(completion_word) == sizeof(std::uint64_t) && completion_wor
 enum class direction : std::uint8_t { host_to_device, device_to_host, device_to_device };
 
 enum class access : std::uint8_t { read, write };
+
+struct copy_to_device {
+  void* to = nullptr;
+  const void* from = nullptr;  ///< memory from `allocate_pinned`, or page-locked otherwise
+  std::uint64_t size_bytes = 0;
+};
+inline constexpr std::size_t largest_batch = 64;  ///< copies
 
 class backend {
  public:
@@ -100,6 +108,13 @@ class backend {
   /// asynchronously, other host memory may make the call block. Device ranges must not overlap.
   [[nodiscard]] virtual status copy(stream_handle stream, direction way, void* to, const void* from,
                                     std::uint64_t size_bytes) noexcept = 0;
+
+  [[nodiscard]] virtual bool copies_batches() const noexcept { return false; }
+  /// Enqueues up to `largest_batch` copies that are done in any order, but all after what the stream did before and
+  /// before what it does next. After a failure some may have been enqueued; the same bytes may be copied again.
+  [[nodiscard]] virtual status copy_batch(stream_handle, std::span<const copy_to_device>) noexcept {
+    return failure{.code = errc::not_supported};
+  }
 
   // ---- for devices that check their users ---------------------------------------------------------------
   /// Kernels between the stream's last wait and now touch these bytes. A no-op except on devices that check.

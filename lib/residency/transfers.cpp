@@ -4,6 +4,7 @@
 #include <tbb/info.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "device/measure.hpp"
@@ -43,6 +44,7 @@ transfers::transfers(scheduler_state& s)
       write_backs_(s, staging_, s.open_stream("write-backs")),
       compaction_(s, s.open_stream("moves")) {
   active_.reserve(load_jobs::capacity);
+  batch_.reserve(devices::largest_batch);
 }
 
 transfers::~transfers() { stop(); }
@@ -294,6 +296,7 @@ bool transfers::issue() noexcept {
       }
       did |= job->direct == nullptr ? issue_reads(*job) : issue_direct(*job);
     }
+    submit_batch();  // apart, as who waits for one block of a batch waits for all of it
   }
   return did;
 }
@@ -306,11 +309,55 @@ bool transfers::issue_direct(load_job& job) noexcept {
     const std::uint64_t part = std::min(chunk_bytes_, size - at);
     if (!copies_have_room(part)) break;
     ++job.issued;
+    did = true;
+    if (may_be_batched(job, size)) {
+      batch_.push_back(&job);
+      batch_bytes_ += size;
+      if (batch_.size() == devices::largest_batch) submit_batch();
+      break;
+    }
+    submit_batch();  // what was asked for first is copied first
     const sources::piece whole{.slab_offset_bytes = at, .block_offset_bytes = at, .size_bytes = part};
     submit_chunk(job, job.direct, {&whole, 1}, no_slab);
-    did = true;
   }
   return did;
+}
+
+/// A batch waits as a whole: who would have to wait on the device is no part of one.
+bool transfers::may_be_batched(const load_job& job, std::uint64_t size_bytes) const noexcept {
+  const auto fences = job.room.fences.view();
+  return size_bytes <= batched_copy_bytes && job.chunks == 1 && state_.backend().copies_batches() &&
+         std::all_of(fences.begin(), fences.end(), [this](ticket t) { return state_.timeline().is_complete(t); });
+}
+
+/// One by one where a batch is refused: what of it was enqueued is then copied twice, in stream order.
+void transfers::submit_batch() noexcept {
+  if (batch_.size() < 2 || !copy_batch()) {
+    for (load_job* job : batch_) {
+      const sources::piece whole{.size_bytes = job->runtime->size_bytes(job->position)};
+      submit_chunk(*job, job->direct, {&whole, 1}, no_slab);
+    }
+  }
+  batch_.clear();
+  batch_bytes_ = 0;
+}
+
+bool transfers::copy_batch() noexcept {
+  std::array<devices::copy_to_device, devices::largest_batch> copies;
+  for (std::size_t i = 0; i < batch_.size(); ++i) {
+    load_job& job = *batch_[i];
+    if (!begin_copying(job)) return false;
+    copies[i] = {.to = state_.arena().address(job.room.run.first),
+                 .from = job.direct,
+                 .size_bytes = job.runtime->size_bytes(job.position)};
+  }
+  const auto stream = state_.timeline().handle(copy_stream_);
+  if (!state_.backend().copy_batch(stream, {copies.data(), batch_.size()})) return false;
+  const auto done = state_.timeline().record(copy_stream_);
+  if (!done) return false;
+  for (std::size_t i = 0; i < batch_.size(); ++i)
+    note_copy(*batch_[i], {.done = *done, .size_bytes = copies[i].size_bytes, .quiet = true});
+  return true;
 }
 
 bool transfers::issue_reads(load_job& job) noexcept {
@@ -332,9 +379,10 @@ bool transfers::issue_reads(load_job& job) noexcept {
 }
 
 bool transfers::copies_have_room(std::uint64_t size_bytes) const noexcept {
-  std::uint64_t queued = 0;
+  std::uint64_t queued = batch_bytes_;
   for (const copy_under_way& c : copies_) queued += c.size_bytes;
-  return copies_.empty() || (copies_.size() < most_copies && queued + size_bytes <= 2 * staging_.slab_bytes());
+  const std::size_t count = copies_.size() + batch_.size();
+  return count == 0 || (count < most_copies && queued + size_bytes <= 2 * staging_.slab_bytes());
 }
 
 devices::status transfers::begin_copying(load_job& job) noexcept {
@@ -375,23 +423,25 @@ void transfers::submit_chunk(load_job& job, const std::byte* from, std::span<con
   // Also after a failure: pieces that are in the stream still read the slab and write the room.
   const auto done = state_.timeline().record(copy_stream_);
   if (done) {
-    copies_.push_back({.done = *done,
-                       .slab = slab,
-                       .size_bytes = size,
-                       .submitted_ns = state_.now_ns(),
-                       .quiet = quiet,
-                       .last = job.submitted + 1 == job.chunks,
-                       .runtime = job.runtime->index(),
-                       .position = job.position});
-    job.last = *done;
+    note_copy(job, {.done = *done, .slab = slab, .size_bytes = size, .quiet = quiet});
   } else {
     if (const auto drained = state_.timeline().drain(copy_stream_); !drained) ok = drained;
     if (slab != no_slab) staging_.give_slab(slab);
+    ++job.submitted;
   }
-  count(job.runtime->stats.loaded_bytes, size);
-  ++job.submitted;
   if (!ok) fail(job, ok.why());
   if (!done) fail(job, done.why());
+}
+
+/// A chunk of the job is in the stream.
+void transfers::note_copy(load_job& job, const copy_under_way& copy) noexcept {
+  copy_under_way& c = copies_.emplace_back(copy);
+  c.submitted_ns = state_.now_ns();
+  c.last = ++job.submitted == job.chunks;
+  c.runtime = job.runtime->index();
+  c.position = job.position;
+  job.last = c.done;
+  count(job.runtime->stats.loaded_bytes, c.size_bytes);
 }
 
 void transfers::fail(load_job& job, const failure& why) noexcept {

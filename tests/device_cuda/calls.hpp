@@ -48,6 +48,11 @@ inline std::vector<backend_call> failing_calls() {
       {"wait_event", "cudaStreamWaitEvent", [](rig& r) { return why(r.gpu->wait_event(r.stream, r.event)); }},
       {"write_word", "cuStreamWriteValue64",
        [](rig& r) { return why(r.gpu->write_word(r.stream, *reinterpret_cast<completion_word*>(r.pinned), 1)); }},
+      {"copy_batch", "cuMemcpyBatchAsync",
+       [](rig& r) {
+         const copy_to_device one{r.arena, r.pinned, 4096};
+         return why(r.gpu->copy_batch(r.stream, {&one, 1}));
+       }},
       {"copy", "cudaMemcpyAsync",
        [](rig& r) { return why(r.gpu->copy(r.stream, direction::host_to_device, r.arena, r.pinned, 4096)); }},
   };

@@ -59,6 +59,7 @@ class fake_cuda {
     int driver_version = CUDART_VERSION;
     std::string missing_driver_function = {};
     bool writes_words = true;  ///< CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS
+    bool copies_batches = true;  ///< has cuMemcpyBatchAsync
   };
   struct fault {
     std::string_view call;    ///< CUDA's own name of the function, or "any"
@@ -91,6 +92,8 @@ class fake_cuda {
 
   void inject(const fault& what);
   void clear_faults(int device = -1);
+  /// That no call with the device current has met.
+  [[nodiscard]] bool has_faults(int device);
   void lose(int device, cudaError_t code);
   /// The process is ending: every call fails with cudaErrorCudartUnloading.
   void unload(bool yes = true);
@@ -235,6 +238,11 @@ class fake_cuda {
   cudaError_t MemcpyAsync(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind kind, cudaStream_t stream);
 
   CUresult EventQuery(CUevent event);
+  cudaError_t push_copy(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind kind, cudaStream_t stream,
+                        marker_ptr& pageable_end);
+  /// With the last failed index, as of CUDA 12.8.
+  CUresult MemcpyBatchAsync(const CUdeviceptr* to, const CUdeviceptr* from, const std::size_t* sizes_bytes,
+                            std::size_t count, const CUmemcpyAttributes* how, std::size_t* failed, CUstream stream);
   CUresult StreamWriteValue64(CUstream stream, CUdeviceptr address, std::uint64_t value, unsigned flags);
 
   const options options_;

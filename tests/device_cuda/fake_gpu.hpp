@@ -85,6 +85,15 @@ class fake_gpu final : public devices::backend, public devices::emulation {
     if (enqueued) copied_to_.push_back(static_cast<const std::byte*>(to));
     return enqueued;
   }
+  [[nodiscard]] bool copies_batches() const noexcept override { return cuda_->copies_batches(); }
+  [[nodiscard]] devices::status copy_batch(devices::stream_handle stream,
+                                           std::span<const devices::copy_to_device> copies) noexcept override {
+    const devices::status enqueued = cuda_->copy_batch(stream, copies);
+    const std::lock_guard lock(mutex_);
+    for (const devices::copy_to_device& c : copies)
+      if (enqueued) copied_to_.push_back(static_cast<const std::byte*>(c.to));
+    return enqueued;
+  }
   /// Where the copies so far went to, in the order in which they were enqueued.
   [[nodiscard]] std::vector<const std::byte*> copied_to() const {
     const std::lock_guard lock(mutex_);
@@ -98,6 +107,7 @@ class fake_gpu final : public devices::backend, public devices::emulation {
               std::span<const emulated::access> accesses) override;
   void inject(const emulated::fault& what) override;
   void clear_faults() override { machine_->clear_faults(ordinal_); }
+  [[nodiscard]] bool has_faults() const override { return machine_->has_faults(ordinal_); }
   [[nodiscard]] std::vector<std::string> violations() const override;
   [[nodiscard]] emulated::resources live_resources() const override;
   [[nodiscard]] std::uint64_t calls_made() const override { return machine_->calls("any"); }

@@ -9,15 +9,20 @@ namespace {
 
 constexpr int gpus = 8;
 
+bool is_on(const char* variable) {
+  const char* const value = std::getenv(variable);
+  return value == nullptr || std::string_view(value) != "off";
+}
+
 }  // namespace
 
 std::shared_ptr<fake_cuda> fake_machine() {
-  const char* const words = std::getenv("PINRAIL_FAKE_CUDA_WORDS");
   static const auto machine = std::make_shared<fake_cuda>(
       fake_cuda::options{.devices = gpus,
                          .memory_bytes = std::uint64_t{4} << 30,
                          .pinned_limit_bytes = std::uint64_t{4} << 30,
-                         .writes_words = words == nullptr || std::string_view(words) != "off"});
+                         .writes_words = is_on("PINRAIL_FAKE_CUDA_WORDS"),
+                         .copies_batches = is_on("PINRAIL_FAKE_CUDA_BATCHES")});
   return machine;
 }
 

@@ -137,7 +137,16 @@ struct fake_table {
                   [=](fake_cuda& fake) { return fake.StreamWriteValue64(stream, address, value, flags); });
   }
 
-  static cudaError_t entry_point(const char* symbol, void** function, unsigned, unsigned long long,
+  static CUresult copy_batch(CUdeviceptr* to, CUdeviceptr* from, size_t* sizes_bytes, size_t count,
+                             CUmemcpyAttributes* attributes, size_t* first_with_attributes, size_t attributes_count,
+                             size_t* failed, CUstream stream) {
+    return driver("cuMemcpyBatchAsync", [=](fake_cuda& fake) {
+      if (attributes_count != 1 || first_with_attributes[0] != 0) return CUDA_ERROR_INVALID_VALUE;
+      return fake.MemcpyBatchAsync(to, from, sizes_bytes, count, attributes, failed, stream);
+    });
+  }
+
+  static cudaError_t entry_point(const char* symbol, void** function, unsigned version, unsigned long long,
                                  cudaDriverEntryPointQueryResult* why) {
     static const std::map<std::string_view, void*> known{
         {"cuDeviceGet", reinterpret_cast<void*>(&device_get)},
@@ -149,10 +158,14 @@ struct fake_table {
         {"cuEventQuery", reinterpret_cast<void*>(&event_query)},
         {"cuDeviceGetAttribute", reinterpret_cast<void*>(&get_attribute)},
         {"cuStreamWriteValue64", reinterpret_cast<void*>(&write_value)},
+        {"cuMemcpyBatchAsync", reinterpret_cast<void*>(&copy_batch)},
     };
     const cudaError_t failed = installed.load()->begin("cudaGetDriverEntryPointByVersion");
     if (failed != cudaSuccess) return remember(failed);
-    const bool found = known.contains(symbol) && installed.load()->options_.missing_driver_function != symbol;
+    const bool batch = std::string_view(symbol) == "cuMemcpyBatchAsync";
+    const fake_cuda::options& has = installed.load()->options_;
+    const bool found = known.contains(symbol) && has.missing_driver_function != symbol &&
+                       (!batch || (has.copies_batches && version == 12080));  // as of 13.0 its form is another
     *function = found ? known.at(symbol) : nullptr;
     *why = found ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
     return cudaSuccess;
@@ -222,6 +235,11 @@ fake_cuda::~fake_cuda() {
 void fake_cuda::inject(const fault& what) {
   const std::scoped_lock lock(mutex_);
   faults_.push_back(what);
+}
+
+bool fake_cuda::has_faults(int device) {
+  const std::scoped_lock lock(mutex_);
+  return std::any_of(faults_.begin(), faults_.end(), [=](const fault& f) { return f.device == device; });
 }
 
 void fake_cuda::clear_faults(int device) {

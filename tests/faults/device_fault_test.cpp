@@ -35,8 +35,12 @@ TEST_F(device_faults, a_loss_that_only_polling_meets_ends_who_waits) {
   held.hold(a);
   for (const block_index i : some.handle.blocks()) use_one(a, i);
   fail(call::query_event, errc::device_lost);
+  std::thread opener([&] {  // a GPU would end the kernel by itself
+    EXPECT_TRUE(eventually([&] { return !emulated::has_faults(r.device()); }));
+    held.open();
+  });
   EXPECT_EQ(caught([&] { r.run(staged); }).code(), errc::device_lost);
-  held.open();
+  opener.join();
 }
 
 TEST_F(device_faults, a_loss_that_only_the_end_of_the_scheduler_meets_keeps_no_memory) {
@@ -110,8 +114,9 @@ TEST_F(device_faults, a_loss_wakes_everyone_who_waits) {
   }));
   EXPECT_EQ(woken.load(core::order::acquire), 0);
   emulated::inject(full.device(), {.where = call::query_event, .code = errc::device_lost});
-  for (std::thread& t : waiting) t.join();  // or this waits for minutes
+  EXPECT_TRUE(eventually([&] { return !emulated::has_faults(full.device()); }));
   held.open();
+  for (std::thread& t : waiting) t.join();  // or this waits for minutes
   EXPECT_EQ(woken.load(core::order::acquire), 6);
 }
 

@@ -7,13 +7,14 @@ namespace {
 
 // The form of the functions below has not changed since, and every driver that can serve the runtime has it.
 constexpr unsigned driver_interface_version = 12000;
+constexpr unsigned batch_interface_version = 12080;
 
 template <class Function>
-bool find(const cuda_api& api, const char* name, Function& function) noexcept {
+bool find(const cuda_api& api, const char* name, Function& function,
+          unsigned version = driver_interface_version) noexcept {
   void* found = nullptr;
   cudaDriverEntryPointQueryResult why = cudaDriverEntryPointSymbolNotFound;
-  const cudaError_t result = call_quietly(api, api.get_driver_entry_point, name, &found, driver_interface_version,
-                                          cudaEnableLegacyStream, &why);
+  const cudaError_t result = call_quietly(api, api.get_driver_entry_point, name, &found, version, cudaEnableLegacyStream, &why);
   if (result != cudaSuccess || why != cudaDriverEntryPointSuccess) return false;
   function = reinterpret_cast<Function>(found);
   return function != nullptr;
@@ -61,6 +62,7 @@ const char* load_driver_api(const cuda_api& api, driver_api& driver) noexcept {
   if (!find(api, "cuEventQuery", driver.event_query)) return "cuEventQuery";
   static_cast<void>(find(api, "cuDeviceGetAttribute", driver.device_get_attribute));
   static_cast<void>(find(api, "cuStreamWriteValue64", driver.stream_write_value));
+  static_cast<void>(find(api, "cuMemcpyBatchAsync", driver.memcpy_batch, batch_interface_version));
   return nullptr;
 }
 

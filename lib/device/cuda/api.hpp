@@ -62,9 +62,13 @@ struct driver_api {
   decltype(&::cuCtxPushCurrent) context_push = nullptr;
   decltype(&::cuCtxPopCurrent) context_pop = nullptr;
   decltype(&::cuEventQuery) event_query = nullptr;
-  // Pinrail does without these two where a driver has none.
+  // Pinrail does without these where a driver has none.
   decltype(&::cuDeviceGetAttribute) device_get_attribute = nullptr;
   decltype(&::cuStreamWriteValue64) stream_write_value = nullptr;
+  // As of 12.8: CUDA 13's header has the later form only, without the place for the failed index.
+  CUresult (*memcpy_batch)(CUdeviceptr* to, CUdeviceptr* from, size_t* sizes_bytes, size_t count,
+                           CUmemcpyAttributes* attributes, size_t* first_with_attributes, size_t attributes_count,
+                           size_t* failed, CUstream stream) = nullptr;
 };
 
 /// Fills `driver` through the runtime, which loads the driver if need be. Returns the name of the first

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <chrono>
 #include <utility>
 
@@ -235,6 +236,25 @@ status cuda_backend::copy(stream_handle stream, direction way, void* to, const v
   if (const auto why = lost()) return *why;
   if (size_bytes == 0) return {};
   return finish(call(api_.memcpy_async, to, from, size_bytes, native(way), native(stream)));
+}
+
+status cuda_backend::copy_batch(stream_handle stream, std::span<const copy_to_device> copies) noexcept {
+  if (const auto why = lost()) return *why;
+  if (!copies_batches() || copies.size() > largest_batch) return failure{.code = errc::not_supported};
+  std::array<CUdeviceptr, largest_batch> to;
+  std::array<CUdeviceptr, largest_batch> from;
+  std::array<std::size_t, largest_batch> sizes_bytes;
+  for (std::size_t i = 0; i < copies.size(); ++i) {
+    to[i] = reinterpret_cast<CUdeviceptr>(copies[i].to);
+    from[i] = reinterpret_cast<CUdeviceptr>(copies[i].from);
+    sizes_bytes[i] = copies[i].size_bytes;
+  }
+  CUmemcpyAttributes in_stream_order{};
+  in_stream_order.srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM;
+  std::size_t first = 0;
+  std::size_t failed_at = 0;
+  return finish(call_driver(driver_.memcpy_batch, to.data(), from.data(), sizes_bytes.data(), copies.size(),
+                            &in_stream_order, &first, std::size_t{1}, &failed_at, native(stream)));
 }
 
 }  // namespace pinrail::devices

@@ -82,6 +82,8 @@ class cuda_backend final : public backend {
 
   [[nodiscard]] status copy(stream_handle stream, direction way, void* to, const void* from,
                             std::uint64_t size_bytes) noexcept override;
+  [[nodiscard]] bool copies_batches() const noexcept override { return driver_.memcpy_batch != nullptr; }
+  [[nodiscard]] status copy_batch(stream_handle stream, std::span<const copy_to_device> copies) noexcept override;
 
  private:
   template <class... P, class... A>

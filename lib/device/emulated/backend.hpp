@@ -77,6 +77,7 @@ class emulated_backend : public backend, public emulation {
   void launch(stream_handle stream, std::function<void()> kernel, std::span<const emulated::access> accesses) override;
   void inject(const emulated::fault& what) override { faults_.inject(what); }
   void clear_faults() override { faults_.clear(); }
+  [[nodiscard]] bool has_faults() const override { return faults_.armed(); }
   [[nodiscard]] std::vector<std::string> violations() const override;
   [[nodiscard]] emulated::resources live_resources() const override;
   [[nodiscard]] std::uint64_t calls_made() const override { return faults_.calls_made(); }

@@ -28,6 +28,7 @@ void launch(stream_ref stream, std::function<void()> kernel, std::span<const acc
 void inject(device& where, const fault& what) { backend_of(where, "inject").inject(what); }
 
 void clear_faults(device& where) { backend_of(where, "clear_faults").clear_faults(); }
+bool has_faults(const device& where) { return backend_of(where, "has_faults").has_faults(); }
 
 std::vector<std::string> violations(const device& where) { return backend_of(where, "violations").violations(); }
 

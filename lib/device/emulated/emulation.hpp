@@ -20,6 +20,7 @@ class emulation {
                       std::span<const emulated::access> accesses) = 0;
   virtual void inject(const emulated::fault& what) = 0;
   virtual void clear_faults() = 0;
+  [[nodiscard]] virtual bool has_faults() const = 0;
   [[nodiscard]] virtual std::vector<std::string> violations() const = 0;
   [[nodiscard]] virtual emulated::resources live_resources() const = 0;
   [[nodiscard]] virtual std::uint64_t calls_made() const = 0;

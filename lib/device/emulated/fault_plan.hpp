@@ -23,6 +23,7 @@ class fault_plan {
 
   /// Counts one call, and says how it must fail, if it must.
   [[nodiscard]] std::optional<failure> enter(emulated::call which) noexcept;
+  [[nodiscard]] bool armed() const noexcept { return armed_.load(core::order::acquire); }
   [[nodiscard]] bool lost() const noexcept { return lost_.load(core::order::acquire); }
   [[nodiscard]] std::uint64_t calls_made() const noexcept { return calls_.load(core::order::relaxed); }
 
