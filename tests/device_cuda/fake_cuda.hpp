@@ -58,7 +58,7 @@ class fake_cuda {
     std::uint64_t misalignment_bytes = 0;  ///< allocations start that far behind a page's start
     int driver_version = CUDART_VERSION;
     std::string missing_driver_function = {};
-    bool writes_words = true;  ///< CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS
+    bool writes_words = true;    ///< CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS
     bool copies_batches = true;  ///< has cuMemcpyBatchAsync
   };
   struct fault {

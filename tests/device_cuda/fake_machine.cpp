@@ -17,12 +17,12 @@ bool is_on(const char* variable) {
 }  // namespace
 
 std::shared_ptr<fake_cuda> fake_machine() {
-  static const auto machine = std::make_shared<fake_cuda>(
-      fake_cuda::options{.devices = gpus,
-                         .memory_bytes = std::uint64_t{4} << 30,
-                         .pinned_limit_bytes = std::uint64_t{4} << 30,
-                         .writes_words = is_on("PINRAIL_FAKE_CUDA_WORDS"),
-                         .copies_batches = is_on("PINRAIL_FAKE_CUDA_BATCHES")});
+  static const auto machine =
+      std::make_shared<fake_cuda>(fake_cuda::options{.devices = gpus,
+                                                     .memory_bytes = std::uint64_t{4} << 30,
+                                                     .pinned_limit_bytes = std::uint64_t{4} << 30,
+                                                     .writes_words = is_on("PINRAIL_FAKE_CUDA_WORDS"),
+                                                     .copies_batches = is_on("PINRAIL_FAKE_CUDA_BATCHES")});
   return machine;
 }
 

@@ -59,10 +59,8 @@ TEST_F(batches, that_are_refused_are_copied_one_by_one) {
 
 TEST_F(batches, on_a_lost_device_fail_as_every_load) {
   ASSERT_TRUE(until_batched());
-  gpu_of(r).machine().inject({.call = "cuMemcpyBatchAsync",
-                              .code = cudaErrorIllegalAddress,
-                              .sticky = true,
-                              .device = gpu_of(r).ordinal()});
+  gpu_of(r).machine().inject(
+      {.call = "cuMemcpyBatchAsync", .code = cudaErrorIllegalAddress, .sticky = true, .device = gpu_of(r).ordinal()});
   EXPECT_EQ(caught([&] { (void)until_batched(); }).code(), errc::device_lost);
 }
 

@@ -14,7 +14,8 @@ bool find(const cuda_api& api, const char* name, Function& function,
           unsigned version = driver_interface_version) noexcept {
   void* found = nullptr;
   cudaDriverEntryPointQueryResult why = cudaDriverEntryPointSymbolNotFound;
-  const cudaError_t result = call_quietly(api, api.get_driver_entry_point, name, &found, version, cudaEnableLegacyStream, &why);
+  const cudaError_t result =
+      call_quietly(api, api.get_driver_entry_point, name, &found, version, cudaEnableLegacyStream, &why);
   if (result != cudaSuccess || why != cudaDriverEntryPointSuccess) return false;
   function = reinterpret_cast<Function>(found);
   return function != nullptr;
