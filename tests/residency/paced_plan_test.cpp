@@ -104,6 +104,17 @@ TEST(paced_plan, every_block_keeps_its_address) {
   }
 }
 
+TEST(paced_plan, nothing_is_loaded_but_what_it_streams) {
+  for (std::uint32_t share = 8; share <= 40; ++share) {
+    for (const double ratio : {0.5, 1.0, 2.0}) {
+      cyclic_run run(share, ratio);
+      run.steps(2 * warm_up);
+      const auto m = run.steps(4);
+      EXPECT_EQ(m.loads, run.model().statistics().plan.streamed_blocks) << share << " of 48, copy/compute " << ratio;
+    }
+  }
+}
+
 TEST(paced_plan, it_is_made_anew_when_the_budget_changes) {
   cyclic_run run(24, 2);
   run.steps(warm_up);
