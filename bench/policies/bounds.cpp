@@ -7,10 +7,24 @@
 
 namespace pinrail::bench {
 
+namespace {
+
+/// The size of all blocks, or 0 where they differ.
+std::uint64_t only_size_bytes(const workload& w) {
+  const std::uint64_t size = w.models.front().block_bytes.front();
+  for (const model_table& m : w.models)
+    for (const std::uint64_t other : m.block_bytes)
+      if (other != size) return 0;
+  return size;
+}
+
+}  // namespace
+
 double bounds::time_ns(const workload& w) const { return std::max(compute_ns, w.copy_ns(min_bytes)); }
 
 bounds bounds_of(const workload& w, std::uint64_t aside_bytes) {
-  const std::uint64_t budget = w.budget_bytes - std::min(aside_bytes, w.budget_bytes);
+  std::uint64_t budget = w.budget_bytes - std::min(aside_bytes, w.budget_bytes);
+  if (const std::uint64_t size = only_size_bytes(w); size != 0) budget -= budget % size;
   constexpr std::size_t never = SIZE_MAX;
   using key = std::pair<std::uint32_t, std::uint32_t>;
   // The next use of each use.

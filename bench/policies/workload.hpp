@@ -65,7 +65,7 @@ struct workload {
 void walk(workload& w, std::uint32_t model, double copy_per_compute, bool reverse = false);
 
 /// One model, walked forward again and again. `copy_per_compute`: copy time of a block over its compute time.
-[[nodiscard]] workload cyclic(const model_table& m, double share, double copy_per_compute, std::uint32_t rounds = 8);
+[[nodiscard]] workload cyclic(const model_table& m, double share, double copy_per_compute, std::uint32_t rounds = 48);
 /// Forward and backward in turn.
 [[nodiscard]] workload forward_backward(const model_table& m, std::uint64_t budget_bytes, double copy_per_compute,
                                         std::uint32_t rounds = 8);
