@@ -10,8 +10,8 @@ namespace pinrail::bench {
 struct bounds {
   /// Belady's MIN (1966) on bytes: on a use, the bytes of the block that are missing are loaded, and what is needed
   /// farthest in the future makes room, in part if need be. Whole blocks can't do with less; nor can anything that is
-  /// bound by fragmentation or by loading ahead. Where all blocks have one size the budget counts in whole blocks, which
-  /// makes it MIN itself. Counted after the mark, with the cache as MIN left it there.
+  /// bound by fragmentation or by loading ahead. Where all blocks have one size the budget counts in whole blocks,
+  /// which makes it MIN itself. Counted after the mark, with the cache as MIN left it there.
   std::uint64_t min_bytes = 0;
   double compute_ns = 0;
 
