@@ -45,7 +45,8 @@ class fake_misuse : public ::testing::Test {
     auto source = reinterpret_cast<CUdeviceptr>(from);
     auto to = reinterpret_cast<CUdeviceptr>(make_device_memory());
     std::size_t size = size_bytes;
-    CUmemcpyAttributes how{.srcAccessOrder = when};
+    CUmemcpyAttributes how{};
+    how.srcAccessOrder = when;
     std::size_t first = 0;
     std::size_t failed = 0;
     return driver.memcpy_batch(&to, &source, &size, 1, &how, &first, 1, &failed, a);

@@ -8,9 +8,6 @@ constexpr std::uint64_t block_bytes = 64_KiB;
 constexpr std::size_t blocks = 32;
 
 struct batches : ::testing::Test {
-  void SetUp() override {
-    if (!gpu_of(r).copies_batches()) GTEST_SKIP() << "this driver copies no batches";
-  }
   [[nodiscard]] std::uint64_t calls(std::string_view name) { return gpu_of(r).machine().calls(name); }
 
   /// Loads all blocks, again and again, until copies were enqueued that way: how many are asked for before the
