@@ -1,7 +1,6 @@
 #include "fake_machine.hpp"
 
 #include <cstdlib>
-#include <string_view>
 #include <utility>
 
 namespace pinrail::testing {
@@ -9,20 +8,16 @@ namespace {
 
 constexpr int gpus = 8;
 
-bool is_on(const char* variable) {
-  const char* const value = std::getenv(variable);
-  return value == nullptr || std::string_view(value) != "off";
-}
-
 }  // namespace
 
 std::shared_ptr<fake_cuda> fake_machine() {
+  static const bool old = std::getenv("PINRAIL_FAKE_CUDA_OLD") != nullptr;
   static const auto machine =
       std::make_shared<fake_cuda>(fake_cuda::options{.devices = gpus,
                                                      .memory_bytes = std::uint64_t{4} << 30,
                                                      .pinned_limit_bytes = std::uint64_t{4} << 30,
-                                                     .writes_words = is_on("PINRAIL_FAKE_CUDA_WORDS"),
-                                                     .copies_batches = is_on("PINRAIL_FAKE_CUDA_BATCHES")});
+                                                     .writes_words = !old,
+                                                     .copies_batches = !old});
   return machine;
 }
 

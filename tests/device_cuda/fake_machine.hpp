@@ -11,8 +11,8 @@
 
 namespace pinrail::testing {
 
-/// The machine, made when it is first asked for, and kept for good. With PINRAIL_FAKE_CUDA_WORDS=off in the environment
-/// its GPUs write no completion words, with PINRAIL_FAKE_CUDA_BATCHES=off its driver copies no batches.
+/// The machine, made when it is first asked for, and kept for good. With PINRAIL_FAKE_CUDA_OLD=1 in the environment it
+/// is an old one: its GPUs write no completion words, its driver copies no batches.
 [[nodiscard]] std::shared_ptr<fake_cuda> fake_machine();
 
 /// Opens a GPU of it that nobody has open, by the spec of an emulated device. `report` hears at the device's end what
