@@ -396,7 +396,7 @@ def policy_tables(policies):
         bytes_rows.append([label, *(f"{by[o]['bytes_over_bound']:.3f}" for o in order),
                            f"{ours['bytes_over_bound_aside']:.3f}", ", ".join(ours.get("worse_than", []))])
         time_rows.append([label, *(f"{by[o]['time_over_bound']:.3f}" for o in order), f"{ours['step_over_own_bound']:.3f}"])
-    text = "\n## Policies on simulated devices\n\nBytes loaded by those of Belady's MIN, generalised to sizes (blocks in part). \"Aside\": ours by MIN with the largest block\nset aside. \"Worse than\": baselines that are better by more than 1 %.\n\n"
+    text = "\n## Policies on simulated devices\n\nBytes loaded by those of Belady's MIN; where sizes differ, generalised to blocks in part. \"Aside\": ours by MIN with the largest block\nset aside. \"Worse than\": baselines that are better by more than 1 %.\n\n"
     text += table(["workload", *order, "aside", "worse than"], bytes_rows)
     text += "\nTime by max(compute, MIN's bytes / bandwidth); the last column by max(compute, own bytes / bandwidth).\n\n"
     return text + table(["workload", *order, "Pinrail, own bytes"], time_rows)

@@ -6,7 +6,6 @@
 #include <vector>
 
 namespace pinrail::bench {
-
 namespace {
 
 /// The size of all blocks, or 0 where they differ.

@@ -64,7 +64,8 @@ struct workload {
 /// Appends one walk over a model, each block computed for its copy time / `copy_per_compute`.
 void walk(workload& w, std::uint32_t model, double copy_per_compute, bool reverse = false);
 
-/// One model, walked forward again and again. `copy_per_compute`: copy time of a block over its compute time.
+/// One model, walked forward again and again. `copy_per_compute`: copy time of a block over its compute time. So many
+/// rounds because MIN's loads differ from round to round, and average out over about as many as there are blocks.
 [[nodiscard]] workload cyclic(const model_table& m, double share, double copy_per_compute, std::uint32_t rounds = 48);
 /// Forward and backward in turn.
 [[nodiscard]] workload forward_backward(const model_table& m, std::uint64_t budget_bytes, double copy_per_compute,

@@ -114,7 +114,8 @@ result<void> await_resident(scheduler_state& s, runtime_state& r, std::uint32_t 
   }
 }
 
-void load_in_place_of(scheduler_state& s, runtime_state& r, std::uint32_t position, std::uint32_t leaving) noexcept {
+void load_in_place_of(scheduler_state& s, runtime_state& r, std::uint32_t position, std::uint32_t leaving,
+                      std::uint64_t limit_pages) noexcept {
   auto& word = r.at(position).word;
   if (!word.load().absent() || s.halted() || !word.begin_load()) return;
   r.extra(position).failure.store(0, order::release);
@@ -122,8 +123,7 @@ void load_in_place_of(scheduler_state& s, runtime_state& r, std::uint32_t positi
   extent room;
   if (job != nullptr && evict_block(s, r, leaving, core::requester::owner, eviction_cause::share, room)) {
     const std::uint32_t pages = pages_for(r, position);
-    const std::uint64_t limit = plannable_pages(s, r);
-    if (room.run.count >= pages && r.try_charge(pages, std::max<std::uint64_t>(limit, pages))) {
+    if (room.run.count >= pages && r.try_charge(pages, std::max<std::uint64_t>(limit_pages, pages))) {
       (void)s.arena().give({room.run.first + pages, room.run.count - pages}, room.fences);
       room.run.count = pages;
       submit(s, job, r, position, room, true);

@@ -16,8 +16,9 @@ namespace pinrail::residency {
                                           std::uint64_t until_ns) noexcept;
 
 /// Begins to load a block in the place of another one of its runtime, if it is absent and the other can leave now.
-/// Never waits. Inside a `reading`.
-void load_in_place_of(scheduler_state& s, runtime_state& r, std::uint32_t position, std::uint32_t leaving) noexcept;
+/// `limit_pages`: what the runtime may hold (`plannable_pages`). Never waits. Inside a `reading`.
+void load_in_place_of(scheduler_state& s, runtime_state& r, std::uint32_t position, std::uint32_t leaving,
+                      std::uint64_t limit_pages) noexcept;
 
 /// Begins to load a block if it is absent and there is room for it now, at the expense of blocks that are needed
 /// later than `later_than_ns` from now. Never waits.

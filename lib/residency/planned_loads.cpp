@@ -23,12 +23,15 @@ void load_along_plan(scheduler_state& s, runtime_state& r, const pass_state& p, 
     if (!r.at(next).word.load().absent()) continue;
     const std::uint32_t before = plan.before[next];
     const auto in_the_slot = r.at(before).word.load();
+    const bool used = in_the_slot.resident() && walk.distance(before) > walk.distance(next);  // needed again later
+    const bool empty = before == next || in_the_slot.absent();
+    if (!empty && !used) continue;  // or loads still
+    const std::uint64_t limit_pages = plannable_pages(s, r);
     // A share that has grown since has room for both; the plan for it comes with the next upkeep.
-    if (before != next && !in_the_slot.absent() && plannable_pages(s, r) <= plan.share_pages) {
-      // It is needed again later than the one that comes: it has been used. One that still loads is yet to be.
-      if (in_the_slot.resident() && walk.distance(before) > walk.distance(next)) load_in_place_of(s, r, next, before);
-    } else {
+    if (empty || limit_pages > plan.share_pages) {
       prefetch_block(s, r, next, 0);
+    } else {
+      load_in_place_of(s, r, next, before, limit_pages);
     }
   }
 }

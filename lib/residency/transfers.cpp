@@ -312,34 +312,38 @@ bool transfers::issue_direct(load_job& job) noexcept {
     did = true;
     if (may_be_batched(job, size)) {
       batch_.push_back(&job);
-      batch_bytes_ += size;
       if (batch_.size() == devices::largest_batch) submit_batch();
       break;
     }
     submit_batch();  // what was asked for first is copied first
-    const sources::piece whole{.slab_offset_bytes = at, .block_offset_bytes = at, .size_bytes = part};
-    submit_chunk(job, job.direct, {&whole, 1}, no_slab);
+    submit_direct(job, at, part);
   }
   return did;
 }
 
+/// Its copy waits for nothing but the copies before it.
+bool transfers::is_quiet(const load_job& job) const noexcept {
+  const auto fences = job.room.fences.view();
+  return job.begun ||
+         std::all_of(fences.begin(), fences.end(), [this](ticket t) { return state_.timeline().is_complete(t); });
+}
+
 /// A batch waits as a whole: who would have to wait on the device is no part of one.
 bool transfers::may_be_batched(const load_job& job, std::uint64_t size_bytes) const noexcept {
-  const auto fences = job.room.fences.view();
-  return size_bytes <= batched_copy_bytes && job.chunks == 1 && state_.backend().copies_batches() &&
-         std::all_of(fences.begin(), fences.end(), [this](ticket t) { return state_.timeline().is_complete(t); });
+  return size_bytes <= batched_copy_bytes && job.chunks == 1 && state_.backend().copies_batches() && is_quiet(job);
+}
+
+void transfers::submit_direct(load_job& job, std::uint64_t at_bytes, std::uint64_t size_bytes) noexcept {
+  const sources::piece part{.slab_offset_bytes = at_bytes, .block_offset_bytes = at_bytes, .size_bytes = size_bytes};
+  submit_chunk(job, job.direct, {&part, 1}, no_slab);
 }
 
 /// One by one where a batch is refused: what of it was enqueued is then copied twice, in stream order.
 void transfers::submit_batch() noexcept {
   if (batch_.size() < 2 || !copy_batch()) {
-    for (load_job* job : batch_) {
-      const sources::piece whole{.size_bytes = job->runtime->size_bytes(job->position)};
-      submit_chunk(*job, job->direct, {&whole, 1}, no_slab);
-    }
+    for (load_job* job : batch_) submit_direct(*job, 0, job->runtime->size_bytes(job->position));
   }
   batch_.clear();
-  batch_bytes_ = 0;
 }
 
 bool transfers::copy_batch() noexcept {
@@ -379,8 +383,9 @@ bool transfers::issue_reads(load_job& job) noexcept {
 }
 
 bool transfers::copies_have_room(std::uint64_t size_bytes) const noexcept {
-  std::uint64_t queued = batch_bytes_;
+  std::uint64_t queued = 0;
   for (const copy_under_way& c : copies_) queued += c.size_bytes;
+  for (const load_job* job : batch_) queued += job->runtime->size_bytes(job->position);
   const std::size_t count = copies_.size() + batch_.size();
   return count == 0 || (count < most_copies && queued + size_bytes <= 2 * staging_.slab_bytes());
 }
@@ -409,9 +414,7 @@ void transfers::discard(const load_job& job) noexcept {
 void transfers::submit_chunk(load_job& job, const std::byte* from, std::span<const sources::piece> pieces,
                              std::uint32_t slab) noexcept {
   std::byte* to = state_.arena().address(job.room.run.first);
-  const auto incomplete = [this](ticket t) { return !state_.timeline().is_complete(t); };
-  const auto fences = job.room.fences.view();
-  const bool quiet = job.begun || std::none_of(fences.begin(), fences.end(), incomplete);
+  const bool quiet = is_quiet(job);
   devices::status ok = begin_copying(job);
   std::uint64_t size = 0;
   for (const sources::piece& p : pieces) {
@@ -427,6 +430,7 @@ void transfers::submit_chunk(load_job& job, const std::byte* from, std::span<con
   } else {
     if (const auto drained = state_.timeline().drain(copy_stream_); !drained) ok = drained;
     if (slab != no_slab) staging_.give_slab(slab);
+    count(job.runtime->stats.loaded_bytes, size);
     ++job.submitted;
   }
   if (!ok) fail(job, ok.why());

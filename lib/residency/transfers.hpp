@@ -72,13 +72,15 @@ class transfers {
   };
   static constexpr std::uint32_t no_slab = UINT32_MAX;
   static constexpr std::size_t most_copies = 64;
-  static constexpr std::uint64_t batched_copy_bytes = 256 << 10;  ///< larger ones gain nothing
+  static constexpr std::uint64_t batched_copy_bytes =
+      256 << 10;  ///< the largest in a batch; a guess (docs/cuda.md, Not yet)
 
   void run() noexcept;
   bool take_in() noexcept;
   bool sort_finished_tasks() noexcept;
   bool issue() noexcept;
   bool issue_direct(load_job& job) noexcept;
+  [[nodiscard]] bool is_quiet(const load_job& job) const noexcept;
   [[nodiscard]] bool may_be_batched(const load_job& job, std::uint64_t size_bytes) const noexcept;
   void submit_batch() noexcept;
   [[nodiscard]] bool copy_batch() noexcept;
@@ -92,6 +94,7 @@ class transfers {
   [[nodiscard]] bool copies_have_room(std::uint64_t size_bytes) const noexcept;
   void submit_chunk(load_job& job, const std::byte* from, std::span<const sources::piece> pieces,
                     std::uint32_t slab) noexcept;
+  void submit_direct(load_job& job, std::uint64_t at_bytes, std::uint64_t size_bytes) noexcept;
   void note_copy(load_job& job, const copy_under_way& copy) noexcept;
   [[nodiscard]] devices::status begin_copying(load_job& job) noexcept;
   void discard(const load_job& job) noexcept;
@@ -121,7 +124,6 @@ class transfers {
   std::deque<std::uint32_t> read_slabs_;  ///< slabs with a chunk to copy
   std::deque<copy_under_way> copies_;
   std::vector<load_job*> batch_;  ///< gathered by `issue`, whole blocks; empty outside it
-  std::uint64_t batch_bytes_ = 0;
   std::uint64_t upkeep_ns_ = 0;
   std::uint64_t copy_end_ns_ = 0;  ///< of the last copy that was seen to end
   running_average copy_ns_per_byte_;

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cuda.h>
+#include <cudaTypedefs.h>
 #include <cuda_runtime_api.h>
 
 static_assert(CUDART_VERSION >= 12080, "Pinrail's CUDA backend needs the CUDA Toolkit 12.8 (cudaStreamGetDevice)");
@@ -65,10 +66,8 @@ struct driver_api {
   // Pinrail does without these where a driver has none.
   decltype(&::cuDeviceGetAttribute) device_get_attribute = nullptr;
   decltype(&::cuStreamWriteValue64) stream_write_value = nullptr;
-  // As of 12.8: CUDA 13's header has the later form only, without the place for the failed index.
-  CUresult (*memcpy_batch)(CUdeviceptr* to, CUdeviceptr* from, size_t* sizes_bytes, size_t count,
-                           CUmemcpyAttributes* attributes, size_t* first_with_attributes, size_t attributes_count,
-                           size_t* failed, CUstream stream) = nullptr;
+  // As of 12.8: cuda.h of CUDA 13 has the later form only, without the place for the failed index.
+  PFN_cuMemcpyBatchAsync_v12080 memcpy_batch = nullptr;
 };
 
 /// Fills `driver` through the runtime, which loads the driver if need be. Returns the name of the first
