@@ -1,4 +1,5 @@
-# The installed package: headers, library, CMake package `pinrail` with target pinrail::pinrail, pkg-config `pinrail`.
+# The installed package: headers, library, CMake package `pinrail` with target pinrail::pinrail, pkg-config `pinrail`, what
+# ThreadSanitizer must be told in programs that use it.
 
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
@@ -8,6 +9,7 @@ string(COMPARE EQUAL "${pinrail_type}" STATIC_LIBRARY PINRAIL_IS_STATIC)
 
 install(TARGETS pinrail EXPORT pinrail-targets)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/pinrail DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES ${CMAKE_CURRENT_LIST_DIR}/tsan.supp DESTINATION ${CMAKE_INSTALL_DATADIR}/pinrail)
 
 set(pinrail_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/pinrail)
 install(EXPORT pinrail-targets NAMESPACE pinrail:: DESTINATION ${pinrail_package_dir})

@@ -10,10 +10,12 @@ if(PINRAIL_SANITIZE)
     target_compile_options(pinrail_options INTERFACE -fno-sanitize-recover=all)
   endif()
   if(PINRAIL_SANITIZE MATCHES "thread")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/tsan.supp)
+    file(READ ${CMAKE_CURRENT_LIST_DIR}/tsan.supp tsan_suppressions)
+    configure_file(${CMAKE_CURRENT_LIST_DIR}/tsan_defaults.cpp.in tsan_defaults.cpp @ONLY)
     target_sources(
       pinrail_options
-      INTERFACE
-        "$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:${PROJECT_SOURCE_DIR}/cmake/tsan_defaults.cpp>")
+      INTERFACE "$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:${CMAKE_CURRENT_BINARY_DIR}/tsan_defaults.cpp>")
   endif()
 endif()
 

@@ -1,5 +1,5 @@
 // Running a member function in a oneTBB arena. In a file of its own because ThreadSanitizer can't see how oneTBB hands
-// the closure to a worker (cmake/tsan_defaults.cpp names this file): nothing else may be handed over here.
+// the closure to a worker (cmake/tsan.supp names this file): nothing else may be handed over here.
 //
 // What the object was when it was handed over, the worker sees: that order is real, so ThreadSanitizer is told of it.
 #pragma once
