@@ -4,7 +4,7 @@ add_library(pinrail_options INTERFACE)
 target_compile_options(pinrail_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion)
 
 if(PINRAIL_SANITIZE)
-  target_compile_options(pinrail_options INTERFACE -fsanitize=${PINRAIL_SANITIZE} -fno-omit-frame-pointer -g)
+  target_compile_options(pinrail_options INTERFACE -fsanitize=${PINRAIL_SANITIZE} -fno-omit-frame-pointer -O1 -g1)
   target_link_options(pinrail_options INTERFACE -fsanitize=${PINRAIL_SANITIZE})
   if(PINRAIL_SANITIZE MATCHES "undefined")
     target_compile_options(pinrail_options INTERFACE -fno-sanitize-recover=all)
