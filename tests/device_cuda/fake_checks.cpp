@@ -72,8 +72,9 @@ void fake_cuda::retire(int device) {
   lock.lock();
   std::erase_if(streams_, [=](const auto& s) { return s.second->device == device; });
   std::erase_if(events_, [=](const auto& e) { return e.second->device == device; });
-  std::erase_if(memory_, [=](const auto& m) {
+  std::erase_if(memory_, [=, this](const auto& m) {
     if (m.second.registered || m.second.made_on != device) return false;
+    note_freed(m.first, m.second.size_bytes);
     ::operator delete (m.second.base, std::align_val_t{4096});
     return true;
   });
