@@ -15,7 +15,8 @@ string(REGEX REPLACE "prefix=[^\n]*\nlibdir" "prefix=${prefix}\nlibdir" text "${
 file(WRITE ${pc} "${text}")
 cmake_path(GET pc PARENT_PATH pc_dir)
 set(ENV{PKG_CONFIG_PATH} ${pc_dir})
-set(ENV{TSAN_OPTIONS} suppressions=${prefix}/share/pinrail/tsan.supp)  # as a user's program would be told, if sanitized
+# As a user's program would be told, if sanitized; the caller's own options stay.
+set(ENV{TSAN_OPTIONS} "$ENV{TSAN_OPTIONS} suppressions=${prefix}/share/pinrail/tsan.supp")
 
 foreach(by_pkg_config OFF ON)
   set(build ${SCRATCH}/build-${by_pkg_config})
