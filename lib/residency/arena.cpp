@@ -117,6 +117,21 @@ bool arena::give(page_run run, const fence_set& fences) noexcept {
   return true;
 }
 
+void arena::move_down(extent& held) noexcept {
+  std::uint32_t first = held.run.first;
+  while (first > 0 && !map_.taken(first - 1)) --first;
+  extent below;
+  if (first == held.run.first || !take_exact({first, held.run.first - first}, below)) return;
+  for (const ticket t : below.fences.view()) {
+    if (absorb(held.fences, t)) continue;
+    (void)give(below.run, below.fences);
+    return;
+  }
+  const page_run top{first + held.run.count, below.run.count};
+  held.run.first = first;
+  (void)give(top, held.fences);
+}
+
 void arena::release(page_run run, ticket fence) noexcept {
   for (std::uint32_t p = run.first; p < run.end(); ++p) {
     fences_[p].store(fence.packed(), order::relaxed);

@@ -67,7 +67,8 @@ bool compaction::make_room(const room_request& r) noexcept {
     if (s.what == kind::free || s.what == kind::evictable) available += s.run.count;
   if (available < r.pages) return false;  // not for want of contiguous memory
   const auto w = cheapest_slide(spans, r.pages);
-  const bool changed = w ? slide(spans, *w, r) : relocate(spans, r);
+  bool changed = w ? slide(spans, *w, r) : relocate(spans, r);
+  if (!changed && r.from == room_request::victims::nobody) changed = gather(spans, r);
   if (changed) {
     state_.progress().notify();
   } else if (r.from == room_request::victims::anyone) {
@@ -95,6 +96,20 @@ bool compaction::slide(const std::vector<span_of_pages>& spans, const window& w,
     changed = true;
   }
   (void)state_.arena().give(h.run, h.fences);
+  return changed;
+}
+
+bool compaction::gather(const std::vector<span_of_pages>& spans, const room_request& r) noexcept {
+  bool changed = false;
+  for (std::size_t first = 0; first < spans.size(); ++first) {
+    std::size_t end = first;
+    while (end < spans.size() && spans[end].what != kind::fixed) ++end;
+    const auto moves = [&](std::size_t i) { return spans[i].what == kind::free && spans[i + 1].what == kind::movable; };
+    bool any = false;
+    for (std::size_t i = first; i + 1 < end; ++i) any = any || moves(i);
+    if (any) changed |= slide(spans, {first, end - 1, {}}, r);
+    first = end;
+  }
   return changed;
 }
 

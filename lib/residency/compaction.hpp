@@ -46,6 +46,8 @@ class compaction {
   [[nodiscard]] bool make_free_run(std::uint32_t pages) noexcept;
   [[nodiscard]] bool make_room(const room_request& r) noexcept;
   [[nodiscard]] bool slide(const std::vector<span_of_pages>& spans, const window& w, const room_request& r) noexcept;
+  /// No stretch has enough: in each, the holes become one at its high end.
+  [[nodiscard]] bool gather(const std::vector<span_of_pages>& spans, const room_request& r) noexcept;
   [[nodiscard]] bool widen(hole& h, const span_of_pages& span, const room_request& r) noexcept;
   [[nodiscard]] bool move_down(hole& h, const span_of_pages& span) noexcept;
   [[nodiscard]] bool relocate(const std::vector<span_of_pages>& spans, const room_request& r) noexcept;

@@ -126,6 +126,7 @@ void load_in_place_of(scheduler_state& s, runtime_state& r, std::uint32_t positi
     if (room.run.count >= pages && r.try_charge(pages, std::max<std::uint64_t>(limit_pages, pages))) {
       (void)s.arena().give({room.run.first + pages, room.run.count - pages}, room.fences);
       room.run.count = pages;
+      s.arena().move_down(room);  // slots gather at the low end, so that free memory becomes one piece above them
       submit(s, job, r, position, room, true);
       return;
     }
