@@ -19,6 +19,7 @@ class runner {
                                         static_cast<std::uint64_t>(w.bytes_per_second)))),
         sched_(*device_,
                {.vram_budget = w.budget_bytes,
+                .high_watermark = w.high_watermark,
                 .load_deadline = std::chrono::hours(10),
                 .paced_plans = o.paced_plans,
                 .idle_order = o.rarely_used_first ? idle_order::rarely_used_first : idle_order::least_recently_used,

@@ -135,6 +135,7 @@ workload serve(std::string name, const std::vector<request>& requests, std::uint
                double copy_per_compute, std::uint64_t seed) {
   workload w{.name = std::move(name), .models = {}, .steps = {}};
   w.budget_bytes = budget_bytes;
+  w.high_watermark = 1;  // what is idle may be asked for again
   std::uint32_t models = 0;
   for (const request& r : requests) models = std::max(models, r.model + 1);
   for (std::uint32_t m = 0; m < models; ++m) {

@@ -43,7 +43,8 @@ struct workload {
   std::vector<step> steps;
   std::uint64_t budget_bytes = 0;
   double bytes_per_second = 25e9;
-  std::uint32_t rounds = 1;  ///< that the steps after the mark consist of, to report per round
+  double high_watermark = .95;  ///< Pinrail's; the baselines know none, and fill memory to the brim
+  std::uint32_t rounds = 1;     ///< that the steps after the mark consist of, to report per round
 
   [[nodiscard]] double copy_ns(std::uint64_t bytes) const {
     return static_cast<double>(bytes) * 1e9 / bytes_per_second;

@@ -78,7 +78,7 @@ struct copy_rates {
 };
 
 struct statistics {
-  std::uint64_t page_bytes = 0;
+  std::uint64_t page_bytes = 0;  ///< of one page; where they differ by their alignment, of a smaller one
   std::uint64_t budget_bytes = 0;
   std::uint64_t used_bytes = 0;          ///< blocks (resident, loading, freed but not reusable yet) and reserved bytes
   std::uint64_t peak_used_bytes = 0;     ///< the most at any instant

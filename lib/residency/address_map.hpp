@@ -34,10 +34,11 @@ struct window {
   std::size_t first = 0;
   std::size_t last = 0;
   page_run run;
+  std::uint64_t moved_pages = 0;  ///< for a slide: of what stays in it
 };
 
 /// The cheapest window of `pages` contiguous pages made of free and evictable spans; none if there is none.
-/// Among equals the one that leaves less over. Linear in the number of spans.
+/// Among equals the one with the most free pages in one piece afterwards. Linear in the number of spans.
 [[nodiscard]] std::optional<window> cheapest_window(const std::vector<span_of_pages>& spans, std::uint32_t pages);
 
 /// A stretch without fixed spans whose free and evictable pages are at least `pages`, and that moves the fewest

@@ -5,16 +5,22 @@
 namespace pinrail::residency {
 namespace order = core::order;
 
-arena::arena(devices::timeline& timeline, std::uint32_t join_stream, std::byte* memory, std::uint32_t pages,
-             std::uint64_t page_bytes, std::uint64_t withheld_pages)
+arena::arena(devices::timeline& timeline, std::uint32_t join_stream, std::byte* memory, const core::page_grid& grid,
+             std::uint64_t withheld_pages)
     : timeline_(timeline),
       join_stream_(join_stream),
       memory_(memory),
-      page_bytes_(page_bytes),
-      map_(pages),
-      budget_(pages, withheld_pages),
-      fences_(std::make_unique<core::atomic<std::uint64_t>[]>(pages)),
-      owners_(std::make_unique<core::atomic<std::uint64_t>[]>(pages)) {}
+      grid_(grid),
+      map_(grid.pages()),
+      budget_(grid.pages(), withheld_pages),
+      fences_(std::make_unique<core::atomic<std::uint64_t>[]>(grid.pages())),
+      owners_(std::make_unique<core::atomic<std::uint64_t>[]>(grid.pages())) {}
+
+std::optional<std::uint32_t> arena::page_at(const void* address) const noexcept {
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory_);
+  return at < begin ? std::nullopt : grid_.page_at(at - begin);
+}
 
 bool arena::take_free(std::uint32_t count, extent& out) noexcept {
   // The search is linear in pages: not where memory is full, as it is in a steady state.

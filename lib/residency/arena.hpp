@@ -20,6 +20,7 @@
 #include <boost/lockfree/queue.hpp>
 
 #include "core/budget.hpp"
+#include "core/page_grid.hpp"
 #include "core/page_map.hpp"
 #include "device/backend.hpp"
 #include "device/timeline.hpp"
@@ -45,16 +46,16 @@ class arena {
  public:
   using budget_word = core::budget_word<core::native_atomics>;
 
-  /// Takes over `memory` (size: pages * page_bytes). `join_stream` orders fences of several streams.
-  arena(devices::timeline& timeline, std::uint32_t join_stream, std::byte* memory, std::uint32_t pages,
-        std::uint64_t page_bytes, std::uint64_t withheld_pages);
+  /// Takes over `memory` (size: that of the grid). `join_stream` orders fences of several streams.
+  arena(devices::timeline& timeline, std::uint32_t join_stream, std::byte* memory, const core::page_grid& grid,
+        std::uint64_t withheld_pages);
 
   [[nodiscard]] std::uint32_t pages() const noexcept { return map_.size(); }
-  [[nodiscard]] std::uint64_t page_bytes() const noexcept { return page_bytes_; }
-  [[nodiscard]] std::uint64_t pages_for(std::uint64_t size_bytes) const noexcept {
-    return size_bytes / page_bytes_ + (size_bytes % page_bytes_ != 0);
-  }
-  [[nodiscard]] std::byte* address(std::uint32_t page) const noexcept { return memory_ + page * page_bytes_; }
+  [[nodiscard]] const core::page_grid& grid() const noexcept { return grid_; }
+  [[nodiscard]] std::uint64_t pages_for(std::uint64_t size_bytes) const noexcept { return grid_.pages_for(size_bytes); }
+  [[nodiscard]] std::byte* address(std::uint32_t page) const noexcept { return memory_ + grid_.offset_bytes(page); }
+  /// The page that begins at an address, if one does.
+  [[nodiscard]] std::optional<std::uint32_t> page_at(const void* address) const noexcept;
   [[nodiscard]] budget_word& budget() noexcept { return budget_; }
   [[nodiscard]] const budget_word& budget() const noexcept { return budget_; }
 
@@ -114,7 +115,7 @@ class arena {
   devices::timeline& timeline_;
   std::uint32_t join_stream_;
   std::byte* memory_;
-  std::uint64_t page_bytes_;
+  core::page_grid grid_;
   core::page_map<core::native_atomics> map_;
   budget_word budget_;
   std::unique_ptr<core::atomic<std::uint64_t>[]> fences_;

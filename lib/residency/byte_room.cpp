@@ -97,9 +97,7 @@ void return_bytes(scheduler_state& s, std::uint32_t pages, std::byte* memory) no
     (void)s.arena().budget().exchange({.set_aside = -static_cast<std::int64_t>(pages)});
     return;
   }
-  const auto first =
-      static_cast<std::uint32_t>(static_cast<std::uint64_t>(memory - s.arena().address(0)) / s.arena().page_bytes());
-  (void)s.arena().give({first, pages}, {});
+  (void)s.arena().give({*s.arena().page_at(memory), pages}, {});
 }
 
 }  // namespace pinrail::residency

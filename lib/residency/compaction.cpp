@@ -13,7 +13,10 @@ using kind = span_of_pages::kind;
 namespace {
 
 constexpr std::uint64_t free_run_bit = std::uint64_t{1} << 63;
-constexpr std::uint64_t free_run_rest = 20;  // times as long as it took
+constexpr std::uint64_t all_it_takes_bit = std::uint64_t{1} << 62;
+/// Copies within the device are some twenty times as fast as those to it, and read and write the memory kernels use.
+constexpr std::uint64_t moved_for_little = 8;  // pages, for each that becomes free in one piece
+constexpr std::uint64_t free_run_rest = 20;    // times as long as it took
 
 std::uint64_t pack(const room_request& r) noexcept {
   const std::uint64_t runtime = r.runtime != nullptr ? r.runtime->index() + std::uint64_t{1} : 0;
@@ -24,9 +27,11 @@ std::uint64_t pack(const room_request& r) noexcept {
 
 void compaction::request(const room_request& r) noexcept { wanted_.store(pack(r), order::release); }
 
-void compaction::request_free_run(std::uint32_t pages) noexcept {
-  std::uint64_t none = 0;
-  wanted_.compare_exchange_strong(none, free_run_bit | pages, order::release, order::relaxed);
+void compaction::request_free_run(std::uint32_t pages, effort most) noexcept {
+  const std::uint64_t all = most == effort::all_it_takes ? all_it_takes_bit : 0;
+  std::uint64_t seen = wanted_.load(order::relaxed);
+  if (seen == 0 || (all != 0 && (seen & (free_run_bit | all_it_takes_bit)) == free_run_bit))
+    wanted_.compare_exchange_strong(seen, free_run_bit | all | pages, order::release, order::relaxed);
 }
 
 void compaction::withdraw(const room_request& r) noexcept {
@@ -38,28 +43,37 @@ bool compaction::step() noexcept {
   const std::uint64_t wanted = wanted_.exchange(0, order::acq_rel);
   if (wanted == 0) return false;
   const scheduler_state::reading inside(state_);
-  if (wanted & free_run_bit) return make_free_run(static_cast<std::uint32_t>(wanted));
+  if (wanted & free_run_bit)
+    return make_free_run(static_cast<std::uint32_t>(wanted),
+                         wanted & all_it_takes_bit ? effort::all_it_takes : effort::little);
   room_request r{
       .pages = static_cast<std::uint32_t>(wanted), .cause = eviction_cause::compaction, .waiting_windows = true};
   if (wanted >> 32 != 0) {
     r.runtime = state_.runtime_at(static_cast<std::uint32_t>(wanted >> 32) - 1);
     if (r.runtime == nullptr) return false;
   }
-  return make_room(r);
+  return make_room(r, effort::all_it_takes);
 }
 
-bool compaction::make_free_run(std::uint32_t pages) noexcept {
+bool compaction::make_free_run(std::uint32_t pages, effort most) noexcept {
   const std::uint64_t began_ns = state_.now_ns();
   if (began_ns < free_run_not_before_ns_) return false;
-  bool made = false;
-  for (const auto from : {room_request::victims::nobody, room_request::victims::idle_runtimes})
-    made = made || make_room({.pages = pages, .cause = eviction_cause::compaction, .from = from});
+  room_request r{.pages = pages,
+                 .cause = eviction_cause::compaction,
+                 .from = room_request::victims::nobody,
+                 .quiet = most == effort::little};
+  bool made = make_room(r, most);
+  if (!made && most == effort::all_it_takes) {
+    r.from = room_request::victims::idle_runtimes;
+    made = make_room(r, most);
+  }
   const std::uint64_t ended_ns = state_.now_ns();
   free_run_not_before_ns_ = ended_ns + free_run_rest * (ended_ns - began_ns);
+  if (made && most == effort::little) request_free_run(2 * pages, most);  // there will be more such loads
   return made;
 }
 
-bool compaction::make_room(const room_request& r) noexcept {
+bool compaction::make_room(const room_request& r, effort most) noexcept {
   const auto& spans = snapshot(state_, r);
   if (cheapest_window(spans, r.pages)) return false;  // who waits can help itself
   std::uint64_t available = 0;
@@ -67,8 +81,9 @@ bool compaction::make_room(const room_request& r) noexcept {
     if (s.what == kind::free || s.what == kind::evictable) available += s.run.count;
   if (available < r.pages) return false;  // not for want of contiguous memory
   const auto w = cheapest_slide(spans, r.pages);
+  if (w && most == effort::little && w->moved_pages > moved_for_little * r.pages) return false;
   bool changed = w ? slide(spans, *w, r) : relocate(spans, r);
-  if (!changed && r.from == room_request::victims::nobody) changed = gather(spans, r);
+  if (!changed && most == effort::all_it_takes && r.from != room_request::victims::anyone) changed = gather(spans, r);
   if (changed) {
     state_.progress().notify();
   } else if (r.from == room_request::victims::anyone) {
@@ -101,13 +116,16 @@ bool compaction::slide(const std::vector<span_of_pages>& spans, const window& w,
 
 bool compaction::gather(const std::vector<span_of_pages>& spans, const room_request& r) noexcept {
   bool changed = false;
-  for (std::size_t first = 0; first < spans.size(); ++first) {
+  std::uint64_t gathered = 0;
+  for (std::size_t first = 0; first < spans.size() && gathered < r.pages; ++first) {
+    bool worth_it = false;
     std::size_t end = first;
-    while (end < spans.size() && spans[end].what != kind::fixed) ++end;
-    const auto moves = [&](std::size_t i) { return spans[i].what == kind::free && spans[i + 1].what == kind::movable; };
-    bool any = false;
-    for (std::size_t i = first; i + 1 < end; ++i) any = any || moves(i);
-    if (any) changed |= slide(spans, {first, end - 1, {}}, r);
+    for (; end < spans.size() && spans[end].what != kind::fixed; ++end) {
+      const bool below_a_hole = end > first && spans[end].what == kind::movable && spans[end - 1].what == kind::free;
+      worth_it = worth_it || below_a_hole || spans[end].what == kind::evictable;
+      if (spans[end].what != kind::movable) gathered += spans[end].run.count;
+    }
+    if (worth_it) changed |= slide(spans, {.first = first, .last = end - 1, .run = {}}, r);
     first = end;
   }
   return changed;
@@ -263,7 +281,8 @@ devices::status compaction::enqueue(page_run from, const extent& to, std::uint64
   const auto stream = timeline.handle(stream_);
   auto& arena = state_.arena();
   const bool overlap = to.run.end() > from.first && from.end() > to.run.first;
-  const std::uint64_t step = arena.page_bytes() * (overlap ? from.first - to.run.first : from.count);
+  const std::uint64_t step =
+      overlap ? static_cast<std::uint64_t>(arena.address(from.first) - arena.address(to.run.first)) : size_bytes;
   for (std::uint64_t at = 0; ok && at < size_bytes; at += step)
     ok = state_.backend().copy(stream, devices::direction::device_to_device, arena.address(to.run.first) + at,
                                arena.address(from.first) + at, std::min(step, size_bytes - at));

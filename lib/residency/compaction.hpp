@@ -29,10 +29,14 @@ class compaction {
 
   /// Any thread. A later request replaces an earlier one that was not served yet: who waits asks again.
   void request(const room_request& r) noexcept;
+  enum class effort : std::uint8_t {
+    little,        ///< blocks that may never be needed again had to go: worth moving some times their bytes, not more
+    all_it_takes,  ///< blocks that are needed in every pass had to go
+  };
   /// Any thread. Moves blocks together until so many free pages are in one piece. Only blocks of idle runtimes go for
   /// it, and only where not so much is free. Nobody waits for it, so it gives way to requests, and takes at most a
   /// twentieth of the transfer thread's time: it looks at all of memory.
-  void request_free_run(std::uint32_t pages) noexcept;
+  void request_free_run(std::uint32_t pages, effort most) noexcept;
   /// Who asked needs it no more.
   void withdraw(const room_request& r) noexcept;
 
@@ -43,8 +47,8 @@ class compaction {
   /// Pages held, right below the span that comes next.
   using hole = extent;
 
-  [[nodiscard]] bool make_free_run(std::uint32_t pages) noexcept;
-  [[nodiscard]] bool make_room(const room_request& r) noexcept;
+  [[nodiscard]] bool make_free_run(std::uint32_t pages, effort most) noexcept;
+  [[nodiscard]] bool make_room(const room_request& r, effort most) noexcept;
   [[nodiscard]] bool slide(const std::vector<span_of_pages>& spans, const window& w, const room_request& r) noexcept;
   /// No stretch has enough: in each, the holes become one at its high end.
   [[nodiscard]] bool gather(const std::vector<span_of_pages>& spans, const room_request& r) noexcept;
@@ -65,7 +69,8 @@ class compaction {
 
   scheduler_state& state_;
   std::uint32_t stream_;
-  /// Pages in the low half, runtime index + 1 (0: none) above, bit 63: a free run; 0 is no request.
+  /// Pages in the low half, runtime index + 1 (0: none) above, bit 63: a free run, bit 62: by all it takes; 0 is no
+  /// request.
   core::atomic<std::uint64_t> wanted_{0};
   std::uint64_t free_run_not_before_ns_ = 0;
 };

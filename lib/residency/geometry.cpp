@@ -13,16 +13,42 @@ namespace pinrail::residency {
 namespace {
 
 constexpr std::uint64_t most_pages = core::budget_word<core::native_atomics>::max_pages;
-constexpr std::uint64_t usual_pages = 65536;
+constexpr std::uint64_t least_page_bytes = 4096;
+constexpr std::uint64_t fewest_pages = 32768;
 
 template <class... Args>
 void require(bool holds, fmt::format_string<Args...> text, Args&&... args) {
   if (!holds) throw error(errc::invalid_argument, fmt::format(text, std::forward<Args>(args)...));
 }
 
-/// About 65,536 pages: fine enough to waste little, coarse enough to search quickly.
-std::uint64_t usual_page_bytes(std::uint64_t arena_bytes) {
-  return std::clamp<std::uint64_t>(std::bit_ceil(arena_bytes / usual_pages + 1), 4096, 2_MiB);
+/// The product of the small primes in `units`, up to `limit`: with so many pages, or a multiple, every simple part of
+/// the arena that is whole units is whole pages too.
+std::uint64_t simple_parts(std::uint64_t units, std::uint64_t limit) {
+  struct prime {
+    std::uint64_t value;
+    int most;
+  };
+  std::uint64_t parts = 1;
+  for (auto [value, most] : {prime{2, 6}, prime{3, 3}, prime{5, 2}, prime{7, 1}, prime{11, 1}, prime{13, 1}})
+    for (; most > 0 && units % value == 0 && parts * value <= limit; --most, units /= value) parts *= value;
+  return parts;
+}
+
+/// 32,768 to 65,536 pages of 4 KiB to 2 MiB: fine enough to waste little, coarse enough to search quickly. Fewer in
+/// small arenas, more in very large ones.
+core::page_grid usual_grid(std::uint64_t arena_bytes) {
+  const std::uint64_t units = arena_bytes / core::page_grid::unit_bytes;
+  const std::uint64_t most = arena_bytes / least_page_bytes;
+  if (arena_bytes % least_page_bytes == 0 && arena_bytes <= 1_MiB) return {units, static_cast<std::uint32_t>(most)};
+  std::uint64_t pages = simple_parts(units, std::min(most, 2 * fewest_pages));
+  while ((pages < fewest_pages || arena_bytes / pages > 2_MiB) && 2 * pages <= std::min(most, most_pages)) pages *= 2;
+  return {units, static_cast<std::uint32_t>(pages)};
+}
+
+core::page_grid grid_of(const scheduler_options& o) {
+  if (o.page_bytes == 0) return usual_grid(o.max_vram_budget);
+  const std::uint64_t pages = o.max_vram_budget / o.page_bytes;
+  return {pages * (o.page_bytes / core::page_grid::unit_bytes), static_cast<std::uint32_t>(pages)};
 }
 
 }  // namespace
@@ -37,13 +63,15 @@ scheduler_options completed(scheduler_options o, const pinrail::device& on) {
           format_bytes(o.vram_budget), format_bytes(o.max_vram_budget));
   require(o.low_watermark > 0 && o.low_watermark <= o.high_watermark && o.high_watermark <= 1,
           "watermarks are low {} and high {}; 0 < low <= high <= 1 is needed", o.low_watermark, o.high_watermark);
-  if (o.page_bytes == 0) o.page_bytes = usual_page_bytes(o.max_vram_budget);
-  require(std::has_single_bit(o.page_bytes) && o.page_bytes >= 256 && o.page_bytes <= 1_GiB,
-          "page_bytes is {}; a power of two from 256 to 1 GiB is needed", o.page_bytes);
-  require(o.max_vram_budget / o.page_bytes <= most_pages, "{} in pages of {} are {} pages; at most {} are possible",
-          format_bytes(o.max_vram_budget), format_bytes(o.page_bytes), o.max_vram_budget / o.page_bytes, most_pages);
-  require(o.vram_budget >= o.page_bytes, "vram_budget is {}, less than one page of {}", format_bytes(o.vram_budget),
-          format_bytes(o.page_bytes));
+  if (o.page_bytes != 0) {
+    require(std::has_single_bit(o.page_bytes) && o.page_bytes >= core::page_grid::unit_bytes && o.page_bytes <= 1_GiB,
+            "page_bytes is {}; a power of two from {} to 1 GiB is needed", o.page_bytes, core::page_grid::unit_bytes);
+    require(o.max_vram_budget / o.page_bytes <= most_pages, "{} in pages of {} are {} pages; at most {} are possible",
+            format_bytes(o.max_vram_budget), format_bytes(o.page_bytes), o.max_vram_budget / o.page_bytes, most_pages);
+  }
+  const std::uint64_t page_bytes = o.page_bytes != 0 ? o.page_bytes : least_page_bytes;
+  require(o.vram_budget >= page_bytes, "vram_budget is {}, less than one page of {}", format_bytes(o.vram_budget),
+          format_bytes(page_bytes));
   require(o.guest_minimum_bytes < o.vram_budget, "guest_minimum_bytes is {}, not below the budget of {}",
           format_bytes(o.guest_minimum_bytes), format_bytes(o.vram_budget));
   require(o.chunk_bytes >= 4096 && o.chunk_bytes % 4096 == 0, "chunk_bytes is {}; a multiple of 4096 is needed",
@@ -57,9 +85,10 @@ scheduler_options completed(scheduler_options o, const pinrail::device& on) {
 }
 
 geometry geometry_of(const scheduler_options& o) {
-  return {.page_bytes = o.page_bytes,
-          .arena_pages = static_cast<std::uint32_t>(o.max_vram_budget / o.page_bytes),
-          .budget_pages = static_cast<std::uint32_t>(o.vram_budget / o.page_bytes)};
+  const core::page_grid arena = grid_of(o);
+  return {.arena = arena,
+          .budget_pages =
+              static_cast<std::uint32_t>(std::min<std::uint64_t>(arena.whole_pages(o.vram_budget), arena.pages()))};
 }
 
 }  // namespace pinrail::residency

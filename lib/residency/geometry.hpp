@@ -3,14 +3,14 @@
 
 #include <cstdint>
 
+#include "core/page_grid.hpp"
 #include "pinrail/device.hpp"
 #include "pinrail/options.hpp"
 
 namespace pinrail::residency {
 
 struct geometry {
-  std::uint64_t page_bytes = 0;
-  std::uint32_t arena_pages = 0;
+  core::page_grid arena;
   std::uint32_t budget_pages = 0;
 };
 

@@ -125,6 +125,8 @@ bool budget_for_window(scheduler_state& s, const room_request& request, const st
   return false;
 }
 
+using effort = compaction::effort;
+
 /// Then blocks that will be needed soon go, where idle or free memory may only not be in one piece: `request_free_run`
 /// sees to it, so that the loads that follow find it so.
 bool takes_live_blocks(const std::vector<span_of_pages>& spans, const window& w) noexcept {
@@ -140,7 +142,7 @@ window_end evict_window_in(scheduler_state& s, const room_request& request, page
   const auto& spans = snapshot(s, request, pages);
   const auto w = cheapest_window(spans, request.pages);
   if (!w) return window_end::none;
-  if (takes_live_blocks(spans, *w)) s.moves().request_free_run(request.pages);
+  if (takes_live_blocks(spans, *w)) s.moves().request_free_run(request.pages, effort::all_it_takes);
   if (!budget_for_window(s, request, spans, *w)) return window_end::none;
   return take_window(s, request, spans, *w, out) ? window_end::taken : window_end::lost;
 }
@@ -185,7 +187,8 @@ bool evict_for(scheduler_state& s, const room_request& request, extent& out) noe
   for (int attempt = 0; attempt < claim_attempts; ++attempt) {
     const auto v = choose_victim(s, request);
     if (!v) return false;
-    if (!v->worth.idle && s.arena().may_be_free(request.pages)) s.moves().request_free_run(request.pages);
+    if (s.arena().may_be_free(request.pages))
+      s.moves().request_free_run(request.pages, v->worth.idle ? effort::little : effort::all_it_takes);
     if (v->pages < request.pages)
       return evict_window(s, request, *v, out) || (s.arena().has_free_run(request.pages) && free_for(s, request, out));
     if (!evict_chosen(s, request, *v, out)) continue;

@@ -54,7 +54,7 @@ void scheduler::remove_runtime(const runtime& target) {
 result<void> scheduler::try_set_vram_budget(std::uint64_t size_bytes,
                                             std::optional<std::chrono::nanoseconds> deadline) noexcept {
   scheduler_state& s = *state_;
-  const std::uint64_t pages = size_bytes / s.arena().page_bytes();
+  const std::uint64_t pages = s.arena().grid().whole_pages(size_bytes);
   const std::uint64_t arena = s.arena().budget().capacity();
   if (pages == 0 || pages > arena)
     return failure{.code = pages == 0 ? errc::invalid_argument : errc::too_large,
@@ -69,7 +69,7 @@ void scheduler::set_vram_budget(std::uint64_t size_bytes, std::optional<std::chr
   const std::string what = fmt::format("set_vram_budget({})", format_bytes(size_bytes));
   if (done.code() == errc::invalid_argument)
     throw error(done.why(),
-                fmt::format("{}: less than one page of {}", what, format_bytes(state_->arena().page_bytes())));
+                fmt::format("{}: less than one page of {}", what, format_bytes(state_->arena().grid().page_bytes())));
   if (done.code() == errc::too_large)
     throw error(done.why(), fmt::format("{}: the arena was made for {} (scheduler_options::max_vram_budget)", what,
                                         format_bytes(done.why().available_bytes)));
@@ -134,7 +134,7 @@ byte_reservation budget_control::reserve_bytes(std::uint64_t size_bytes, std::st
 void byte_reservation::end() noexcept {
   if (scheduler_ == nullptr) return;
   scheduler_state& s = *scheduler_;
-  residency::return_bytes(s, static_cast<std::uint32_t>(size_bytes_ / s.arena().page_bytes()), memory_);
+  residency::return_bytes(s, static_cast<std::uint32_t>(s.arena().pages_for(size_bytes_)), memory_);
   s.table().release(entry_);
   s.free_byte_entry(entry_);
   s.trace_used();

@@ -46,20 +46,19 @@ scheduler_state::scheduler_state(std::shared_ptr<pinrail::device> on, const sche
     : device_(std::move(on)),
       options_(completed(options, *device_)),
       threaded_(backend().is_threaded()),
-      table_(1 + options_.max_runtimes + byte_entries, geometry_of(options_).arena_pages),
+      table_(1 + options_.max_runtimes + byte_entries, geometry_of(options_).arena.pages()),
       runtimes_(std::make_unique<core::atomic<runtime_state*>[]>(options_.max_runtimes)),
       byte_names_(std::make_unique<byte_name[]>(byte_entries)) {
   const geometry g = geometry_of(options_);
-  const auto memory = allocate_arena(backend(), g.arena_pages * g.page_bytes);
+  const auto memory = allocate_arena(backend(), g.arena.total_bytes());
   if (!memory)
     throw error(memory.why(),
                 say("{}: an arena of {} was refused: {} (native code {})", device_->name(),
-                    format_bytes(g.arena_pages * g.page_bytes), to_string(memory.code()), memory.why().native_code));
+                    format_bytes(g.arena.total_bytes()), to_string(memory.code()), memory.why().native_code));
   memory_ = *memory;
   try {
-    const std::uint32_t withheld = g.arena_pages - g.budget_pages;
-    arena_ = std::make_unique<residency::arena>(timeline(), open_stream("joining fences"), memory_, g.arena_pages,
-                                                g.page_bytes, withheld);
+    const std::uint32_t withheld = g.arena.pages() - g.budget_pages;
+    arena_ = std::make_unique<residency::arena>(timeline(), open_stream("joining fences"), memory_, g.arena, withheld);
     if (withheld > 0) (void)table_.reserve(withheld_entry, core::holder::withheld, withheld, withheld);
     transfers_ = std::make_unique<transfers>(*this);
   } catch (...) {

@@ -64,9 +64,7 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
   /// set_vram_budget: leaves `pages` of the arena out of the budget. One call at a time.
   [[nodiscard]] result<void> withhold(std::uint64_t pages, std::uint64_t until_ns) noexcept;
   /// 2^64 - 1 where it would be more: sizes that were asked for may be anything.
-  [[nodiscard]] std::uint64_t to_bytes(std::uint64_t pages) const noexcept {
-    return pages > UINT64_MAX / arena_->page_bytes() ? UINT64_MAX : pages * arena_->page_bytes();
-  }
+  [[nodiscard]] std::uint64_t to_bytes(std::uint64_t pages) const noexcept { return arena_->grid().size_bytes(pages); }
   /// Shares of reservations, guests and byte reservations.
   [[nodiscard]] std::uint64_t reserved_pages() noexcept { return table_.granted_to_others(withheld_entry); }
   [[nodiscard]] std::uint64_t headroom_pages() const noexcept {

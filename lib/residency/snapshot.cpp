@@ -1,5 +1,7 @@
 #include "residency/snapshot.hpp"
 
+#include <algorithm>
+
 namespace pinrail::residency {
 namespace {
 
@@ -41,7 +43,8 @@ class snapshot_taker {
   span_of_pages free_at(std::uint32_t page) const noexcept {
     const page_run run = state_.arena().map().free_run(page);
     if (run.first != page || run.count == 0) return {.run = {page, 1}};  // just taken
-    return {.run = run, .what = kind::free};
+    const bool drains = request_.quiet && state_.arena().uncharged_pages(run) != run.count;
+    return {.run = run, .what = drains ? kind::fixed : kind::free};
   }
 
   span_of_pages held_at(std::uint32_t page) noexcept {
@@ -58,9 +61,17 @@ class snapshot_taker {
     if (request_.from != room_request::victims::anyone &&
         (word.protections() != 0 || state_.rules(*r).load().guards() != 0))
       return span;  // nobody waits for it: what is protected stays where it is
+    if (request_.quiet && !is_quiet(block)) return span;
     span.what = kind::movable;
     if (word.protections() == 0) judge(*r, span);
     return span;
+  }
+
+  [[nodiscard]] bool is_quiet(const core::block<native_atomics>& block) const noexcept {
+    fence_set uses;
+    read_fences(block, uses);
+    const auto done = [this](ticket t) { return state_.timeline().is_complete(t); };
+    return std::all_of(uses.view().begin(), uses.view().end(), done);
   }
 
   void judge(runtime_state& r, span_of_pages& span) noexcept {

@@ -104,7 +104,7 @@ statistics statistics_of(scheduler_state& s) {
   statistics out;
   const auto& budget = s.arena().budget();
   const core::budget_pages now = budget.load();
-  out.page_bytes = s.arena().page_bytes();
+  out.page_bytes = s.arena().grid().page_bytes();
   out.budget_bytes = s.to_bytes(budget.capacity() - now.withheld);  // from one read with `used`: B1 shows
   out.used_bytes = s.to_bytes(now.used + now.set_aside);
   out.peak_used_bytes = s.to_bytes(budget.peak());

@@ -150,8 +150,8 @@ void transfers::request_compaction(const room_request& r) noexcept {
   wake();
 }
 
-void transfers::request_free_run(std::uint32_t pages) noexcept {
-  compaction_.request_free_run(pages);
+void transfers::request_free_run(std::uint32_t pages, compaction::effort most) noexcept {
+  compaction_.request_free_run(pages, most);
   wake();
 }
 
@@ -186,7 +186,7 @@ bool transfers::take_in() noexcept {
 void transfers::prepare(load_job& job) noexcept {
   sources::source& source = job.runtime->source();
   job.issued = job.reading = job.submitted = 0;
-  job.begun = false;
+  job.begun = job.withdrawn = false;
   job.why = {};
   job.last = {};
   // A simulated device has no bytes: nothing is read, any address will do, and only the time of the copy passes.
@@ -285,10 +285,16 @@ bool transfers::submit_read_chunks() noexcept {
 /// Starts what can be started: first for jobs that someone waits for.
 bool transfers::issue() noexcept {
   bool did = false;
+  bool someone_waits = false;
   for (const bool demanded : {true, false}) {
     for (load_job* job : active_) {
       if (job->failed() || job->issued == job->chunks) continue;
-      if ((job->demanded.load(order::relaxed) != 0 || !job->prefetch) != demanded) continue;
+      if (is_awaited(*job) != demanded) continue;
+      someone_waits |= demanded;
+      if (!demanded && someone_waits && is_stale(*job)) {
+        job->withdrawn = did = true;
+        continue;
+      }
       if (!job->begun && stopping_.load(order::acquire) != 0) {
         fail(*job, {.code = errc::closed});
         did = true;
@@ -299,6 +305,21 @@ bool transfers::issue() noexcept {
     submit_batch();  // apart, as who waits for one block of a batch waits for all of it
   }
   return did;
+}
+
+bool transfers::is_awaited(const load_job& job) noexcept {
+  return !job.prefetch || job.demanded.load(order::relaxed) != 0;
+}
+
+/// Its pass is over, nobody loads its runtime otherwise, and nothing of it has been copied yet. Where others wait for
+/// their copies it may never get its turn, and keeps memory from them meanwhile. Between two passes of one model it is
+/// not stale: it has the time of a pass.
+bool transfers::is_stale(const load_job& job) const noexcept {
+  const auto& blocks = job.runtime->blocks();
+  return job.issued == 0 && blocks.live_passes().live() == 0 &&
+         state_.now_ns() > blocks.idle_since_ns() + blocks.size() * blocks.pace_ns() &&
+         std::none_of(active_.begin(), active_.end(),
+                      [&](const load_job* other) { return other->runtime == job.runtime && is_awaited(*other); });
 }
 
 bool transfers::issue_direct(load_job& job) noexcept {
@@ -459,8 +480,8 @@ bool transfers::end_jobs() noexcept {
   if (active_.empty()) return false;
   const scheduler_state::reading inside(state_);  // a runtime may be removed as soon as its last block is published
   const auto ended = [this](load_job* job) {
-    const bool failed = job->failed() && job->reading == 0;
-    const bool loaded = !job->failed() && job->submitted == job->chunks;
+    const bool failed = (job->failed() && job->reading == 0) || job->withdrawn;
+    const bool loaded = !failed && !job->failed() && job->submitted == job->chunks;
     if (failed) give_up(*job);
     if (loaded) publish(*job);
     return failed || loaded;
@@ -499,14 +520,14 @@ void transfers::give_up(load_job& job) noexcept {
                                             state_.to_bytes(job.room.run.count)));
   r.discharge(job.room.run.count);
   r.stats.drop(job.room.run.count);
-  count(r.stats.failed_loads);
+  if (job.failed()) count(r.stats.failed_loads);
   auto& extra = r.extra(job.position);
   extra.failure.store(
       std::uint64_t{static_cast<std::uint8_t>(job.why.code)} << 32 | static_cast<std::uint32_t>(job.why.native_code),
       order::release);
   extra.job.store(nullptr, order::release);
   state_.trace(trace_kind::load_failed, &r, job.position);
-  if (job.why.code != errc::closed)
+  if (job.failed() && job.why.code != errc::closed)
     state_.keep_error(log_level::warning, say("loading block {} of {} failed: {} (native code {})", job.position,
                                               r.name(), to_string(job.why.code), job.why.native_code));
   r.at(job.position).word.abandon_load();
@@ -535,7 +556,7 @@ bool transfers::upkeep() noexcept {
   trim_to_watermark();
   sampling_ = false;
   state_.for_each_runtime([&](runtime_state& r) {
-    r.pacing().update(state_, r, copy_ns_per_byte_.value() * static_cast<double>(state_.arena().page_bytes()));
+    r.pacing().update(state_, r, copy_ns_per_byte_.value() * state_.arena().grid().mean_page_bytes());
     sampling_ |= r.pacing().samples();
   });
   return reaped;

@@ -47,7 +47,7 @@ class transfers {
   void promote(runtime_state& r, std::uint32_t position) noexcept;
   void request_write_back(runtime_state& r, std::uint32_t position, bool at_once = false) noexcept;
   void request_compaction(const room_request& r) noexcept;
-  void request_free_run(std::uint32_t pages) noexcept;
+  void request_free_run(std::uint32_t pages, compaction::effort most) noexcept;
   void withdraw_compaction(const room_request& r) noexcept { compaction_.withdraw(r); }
   void wake() noexcept { signal_.notify(); }
 
@@ -79,6 +79,8 @@ class transfers {
   bool take_in() noexcept;
   bool sort_finished_tasks() noexcept;
   bool issue() noexcept;
+  [[nodiscard]] static bool is_awaited(const load_job& job) noexcept;
+  [[nodiscard]] bool is_stale(const load_job& job) const noexcept;
   bool issue_direct(load_job& job) noexcept;
   [[nodiscard]] bool is_quiet(const load_job& job) const noexcept;
   [[nodiscard]] bool may_be_batched(const load_job& job, std::uint64_t size_bytes) const noexcept;

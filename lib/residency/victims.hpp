@@ -34,6 +34,8 @@ struct room_request {
   /// Whose blocks may go.
   enum class victims : std::uint8_t { anyone, idle_runtimes, nobody };
   victims from = victims::anyone;
+  /// For moves: only blocks and free pages that no kernel or copy uses any more, so that nothing waits for one.
+  bool quiet = false;
 
   [[nodiscard]] core::requester relation_to(const runtime_state& r) const noexcept {
     if (&r == runtime) return core::requester::owner;

@@ -34,7 +34,7 @@ workspace_state::workspace_state(std::shared_ptr<scheduler_state> s, const works
       name_(o.name),
       deadline_ns_(static_cast<std::uint64_t>(
           std::max<std::int64_t>(0, o.deadline.value_or(owner().options().load_deadline).count()))),
-      limit_pages_(o.limit_bytes == 0 ? UINT64_MAX : o.limit_bytes / owner().arena().page_bytes()),
+      limit_pages_(o.limit_bytes == 0 ? UINT64_MAX : owner().arena().grid().whole_pages(o.limit_bytes)),
       share_pages_(owner().arena().pages_for(o.share_bytes)),
       streams_(owner().timeline()),
       lengths_(std::make_unique<core::atomic<std::uint32_t>[]>(owner().arena().pages())) {
@@ -167,17 +167,14 @@ result<void> workspace_state::deallocate(void* memory, std::uint64_t size_bytes,
 /// Takes it out of what is out, so that it is found once.
 result<page_run> workspace_state::find(const void* memory, std::uint64_t size_bytes) noexcept {
   const auto& arena = owner().arena();
-  const auto at = reinterpret_cast<std::uintptr_t>(memory);
-  const auto begin = reinterpret_cast<std::uintptr_t>(arena.address(0));
-  const std::uint64_t page = at < begin ? UINT64_MAX : (at - begin) / arena.page_bytes();
-  if (page >= arena.pages() || (at - begin) % arena.page_bytes() != 0)
-    return failure{.code = errc::invalid_argument, .needed_bytes = size_bytes};
+  const auto page = arena.page_at(memory);
+  if (!page) return failure{.code = errc::invalid_argument, .needed_bytes = size_bytes};
   const std::uint64_t pages = arena.pages_for(size_bytes);
   auto length = static_cast<std::uint32_t>(std::min<std::uint64_t>(pages, UINT32_MAX));
-  if (length == 0 || !lengths_[page].compare_exchange_strong(length, 0, order::acq_rel, order::acquire))
+  if (length == 0 || !lengths_[*page].compare_exchange_strong(length, 0, order::acq_rel, order::acquire))
     return failure{
         .code = errc::invalid_argument, .needed_bytes = size_bytes, .available_bytes = owner().to_bytes(length)};
-  return page_run{static_cast<std::uint32_t>(page), static_cast<std::uint32_t>(pages)};
+  return page_run{*page, static_cast<std::uint32_t>(pages)};
 }
 
 }  // namespace pinrail::residency

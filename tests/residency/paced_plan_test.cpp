@@ -16,7 +16,8 @@ constexpr std::uint32_t blocks = 48;
 class cyclic_run {
  public:
   cyclic_run(std::uint32_t share_blocks, double copy_per_compute, scheduler_options options = {})
-      : cyclic_run(std::vector(blocks, block_bytes), share_blocks * block_bytes, copy_per_compute, std::move(options)) {}
+      : cyclic_run(std::vector(blocks, block_bytes), share_blocks * block_bytes, copy_per_compute, std::move(options)) {
+  }
   cyclic_run(const std::vector<std::uint64_t>& sizes_bytes, std::uint64_t share_bytes, double copy_per_compute,
              scheduler_options options = {})
       : device_(open_device("simulated:vram=8GiB,h2d=" + std::to_string(bytes_per_second))),
@@ -123,8 +124,8 @@ TEST(paced_plan, nothing_is_loaded_but_what_it_streams) {
   }
 }
 
-/// 19 blocks of one size and 38 of another, as FLUX.1-dev has them: what is free is in pieces at first, too small for the
-/// larger ones.
+/// 19 blocks of one size and 38 of another, as FLUX.1-dev has them: what is free is in pieces at first, too small for
+/// the larger ones.
 TEST(paced_plan, free_memory_becomes_one_piece) {
   std::vector<std::uint64_t> sizes(19, 648 * 16_KiB);
   sizes.insert(sizes.end(), 38, 270 * 16_KiB);

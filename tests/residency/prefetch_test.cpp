@@ -1,0 +1,60 @@
+// What becomes of prefetched blocks that nobody comes to use.
+#include "pinrail/simulated.hpp"
+#include "support/rig.hpp"
+
+namespace pinrail::test {
+namespace {
+
+constexpr std::uint64_t block_bytes = 64_MiB;
+constexpr std::uint64_t copy_ns = 2'000'000;  // of a block
+constexpr std::uint64_t bytes_per_second = block_bytes * 1'000'000'000 / copy_ns;
+
+struct prefetch : testing::Test {
+  std::shared_ptr<device> dev = open_device("simulated:vram=1GiB,h2d=" + std::to_string(bytes_per_second));
+  scheduler sched{*dev, {.high_watermark = 1}};
+  stream s = dev->create_stream();
+
+  runtime add(const char* name, std::uint32_t count) {
+    std::vector<block_info> blocks;
+    for (std::uint32_t b = 0; b < count; ++b) blocks.push_back({std::to_string(b), block_bytes, {}});
+    return sched.add_runtime(name, model_from_callback(blocks, [](auto...) { return true; }));
+  }
+  /// Kernels are four times as fast as copies: somebody always waits for a copy.
+  void walk(const runtime& r, int times) {
+    auto pass = r.managed_forward(s);
+    for (int i = 0; i < times; ++i)
+      for (const block_index b : r.blocks()) {
+        auto held = pass.use(b);
+        simulated::launch(s, copy_ns / 4);
+      }
+  }
+};
+
+// What the first model's last pass had prefetched for the next one has nobody's copy to wait for, and would be behind
+// those of the second for as long as that one runs: 128 MiB that nobody uses.
+TEST_F(prefetch, of_a_pass_that_is_over_gives_its_memory_to_who_waits) {
+  const runtime first = add("first", 24);
+  const runtime second = add("second", 24);
+  walk(first, 8);
+  walk(second, 8);
+  EXPECT_EQ(first.statistics().resident_bytes, 0u);
+  EXPECT_EQ(first.statistics().failed_loads, 0u);
+  EXPECT_EQ(second.statistics().resident_bytes, 1_GiB);
+  walk(first, 1);
+  EXPECT_EQ(second.statistics().failed_loads, 0u);
+}
+
+// Where nobody else waits, the next pass finds it.
+TEST_F(prefetch, of_a_pass_that_is_over_stays_where_nobody_waits) {
+  const runtime only = add("only", 8);
+  {
+    auto pass = only.managed_forward(s);
+    pass.prefetch(std::vector<block_index>{0, 1, 2, 3, 4, 5});
+  }
+  s.synchronize();
+  sched.synchronize();
+  EXPECT_EQ(only.statistics().resident_bytes, 6 * block_bytes);
+}
+
+}  // namespace
+}  // namespace pinrail::test
