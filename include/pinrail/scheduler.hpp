@@ -71,8 +71,8 @@ class scheduler {
   [[nodiscard]] std::vector<blocker> blockers() const;
   /// The first error that no caller could be told: in a destructor, a prefetch, a write-back.
   [[nodiscard]] std::optional<std::string> first_error() const;
-  /// Waits until every load under way has been handed to the device, and every write-back is done there. Loads are not
-  /// waited for on the device yet: a use, or `stream::synchronize` after one, orders what reads their bytes.
+  /// Waits on the CPU until every load and every write-back that is under way is done on the device. Where the device
+  /// can't be waited for it is lost.
   void synchronize();
 
   [[nodiscard]] pinrail::device& device() const noexcept;

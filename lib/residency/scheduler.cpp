@@ -79,7 +79,10 @@ void scheduler::set_vram_budget(std::uint64_t size_bytes, std::optional<std::chr
 statistics scheduler::statistics() const { return statistics_of(*state_); }
 std::vector<blocker> scheduler::blockers() const { return blockers_of(*state_, nullptr); }
 std::optional<std::string> scheduler::first_error() const { return state_->first_error(); }
-void scheduler::synchronize() { state_->moves().drain(); }
+void scheduler::synchronize() {
+  const scheduler_state::working call(*state_);
+  if (call) state_->moves().synchronize();
+}
 device& scheduler::device() const noexcept { return state_->device(); }
 
 // ---- budget_control ---------------------------------------------------------------------------------------------

@@ -127,6 +127,12 @@ void transfers::drain() noexcept {
   }
 }
 
+void transfers::synchronize() noexcept {
+  drain();
+  if (const auto done = state_.timeline().drain(copy_stream_); !done)
+    state_.note_device_failure(done.why(), "waiting for copies");
+}
+
 // ---- any thread -------------------------------------------------------------------------------------------
 
 void transfers::submit(load_job* job) noexcept {

@@ -35,8 +35,10 @@ class transfers {
   void start();
   /// Fails loads that have not begun, ends the others, stops the thread. Idempotent.
   void stop() noexcept;
-  /// Waits until every load and write-back submitted so far has ended on the device.
+  /// Waits until every load submitted so far is in the copy stream, and every write-back done on the device.
   void drain() noexcept;
+  /// The same, and until the copies of loads are done on the device.
+  void synchronize() noexcept;
 
   // ---- any thread, lock-free ----------------------------------------------------------------------------
   [[nodiscard]] load_job* take_job() noexcept { return jobs_.take(); }

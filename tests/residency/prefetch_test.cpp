@@ -56,5 +56,39 @@ TEST_F(prefetch, of_a_pass_that_is_over_stays_where_nobody_waits) {
   EXPECT_EQ(only.statistics().resident_bytes, 6 * block_bytes);
 }
 
+TEST_F(prefetch, is_done_on_the_device_when_the_scheduler_was_waited_for) {
+  const runtime only = add("only", 8);
+  auto pass = only.managed_forward(s);
+  pass.prefetch(std::vector<block_index>{0, 1, 2, 3, 4, 5});
+  sched.synchronize();
+  EXPECT_GE(dev->now_ns(), 6 * copy_ns);
+}
+
+TEST(prefetch_on_threads, is_done_on_the_device_when_the_scheduler_was_waited_for) {
+  rig r{{.vram_budget = 2 * rig::page_bytes, .high_watermark = 1}};
+  auto a = r.add("a", 4, rig::page_bytes);
+  const stream s = r.device().create_stream();
+  gate held;
+  core::atomic<int> opened{0};
+  auto pass = a.handle.managed_forward(s, {.prefetch_blocks = 0});
+  pass.use(1).end();
+  {
+    auto used = pass.use(0);
+    held.hold(s);
+  }
+  pass.prefetch(std::vector<block_index>{2});  // takes the place of block 0, once its kernel has ended
+  ASSERT_FALSE(a.handle.is_resident(0));
+  std::thread waits([&] {
+    r.sched().synchronize();
+    EXPECT_EQ(opened.load(core::order::acquire), 1);
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));  // time to come back too early
+  opened.store(1, core::order::release);
+  held.open();
+  waits.join();
+  pass.end();
+  s.synchronize();
+}
+
 }  // namespace
 }  // namespace pinrail::test
