@@ -87,7 +87,9 @@ struct safetensors_options {
   rest_block rest = rest_block::first;
   std::string rest_name = "rest";
   file_io io = file_io::automatic;
-  std::uint64_t alignment_bytes = 256;           ///< of each tensor on the device; a power of two
+  /// Of each tensor on the device; a power of two. For more than 256 give `scheduler_options::page_bytes` too: blocks
+  /// begin where pages do.
+  std::uint64_t alignment_bytes = 256;
   std::uint64_t max_header_bytes = 100'000'000;  ///< of a header, and of an index
   std::uint64_t chunk_bytes = 16u << 20;         ///< largest single read; a multiple of 4096, up to 1 GiB
 };

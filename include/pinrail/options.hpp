@@ -44,7 +44,8 @@ struct scheduler_options {
   bool paced_plans = true;
   pinrail::idle_order idle_order = idle_order::least_recently_used;
   /// Granularity of device memory, a power of two from 256 bytes to 1 GiB. 0: chosen from the arena's size,
-  /// 4 KiB to 2 MiB, such that memory for so many equal blocks holds so many. At most 2,097,151 pages.
+  /// 4 KiB to 2 MiB, such that memory for 24 equal blocks, say, holds 24; pages then begin at multiples of 256 bytes.
+  /// At most 2,097,151 pages.
   std::uint64_t page_bytes = 0;
   /// The largest minimum of a guest: what a default reservation of a runtime larger than the budget leaves free.
   std::uint64_t guest_minimum_bytes = 0;

@@ -60,7 +60,7 @@ std::optional<window> sweep(const std::vector<span_of_pages>& spans, std::uint32
       sum -= cost(spans[first]);
       ++first;
     }
-    if (have < pages) continue;
+    if (have < pages || have - counts(spans[last]) >= pages) continue;  // as `first`, `last` is needed
     const std::uint64_t mine = merit(first, last, have - pages);
     if (best && (sum > best_cost || (sum == best_cost && mine <= best_merit))) continue;
     best = window{.first = first, .last = last, .run = {}};

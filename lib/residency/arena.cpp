@@ -126,14 +126,15 @@ bool arena::give(page_run run, const fence_set& fences) noexcept {
 void arena::move_down(extent& held) noexcept {
   std::uint32_t first = held.run.first;
   while (first > 0 && !map_.taken(first - 1)) --first;
+  const std::uint32_t count = std::min(held.run.first - first, held.run.count);
   extent below;
-  if (first == held.run.first || !take_exact({first, held.run.first - first}, below)) return;
+  if (count == 0 || !take_exact({first, count}, below)) return;
   for (const ticket t : below.fences.view()) {
     if (absorb(held.fences, t)) continue;
     (void)give(below.run, below.fences);
     return;
   }
-  const page_run top{first + held.run.count, below.run.count};
+  const page_run top{held.run.end() - count, count};
   held.run.first = first;
   (void)give(top, held.fences);
 }

@@ -77,8 +77,9 @@ class arena {
   /// stranded: held, counted as draining, and freed by a later `reap`. False if there is no room to remember them:
   /// then they are out of use for good.
   bool give(page_run run, const fence_set& fences) noexcept;
-  /// Moves held pages, whose bytes nobody needs, down by the free pages right below them, and frees what that leaves at
-  /// their top. They stay where they are if nothing is free there, or the budget has no room for both meanwhile.
+  /// Moves held pages, whose bytes nobody needs, down to the low end of the free pages right below them, and frees
+  /// those that they leave. They stay where they are if nothing is free there, or the budget has no room for both
+  /// meanwhile.
   void move_down(extent& held) noexcept;
   /// Adds to a fence set that may be full, by joining what it has into one ticket.
   [[nodiscard]] devices::status absorb(fence_set& into, ticket t) noexcept;

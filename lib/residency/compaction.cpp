@@ -15,8 +15,8 @@ namespace {
 constexpr std::uint64_t free_run_bit = std::uint64_t{1} << 63;
 constexpr std::uint64_t all_it_takes_bit = std::uint64_t{1} << 62;
 /// Copies within the device are some twenty times as fast as those to it, and read and write the memory kernels use.
-constexpr std::uint64_t moved_for_little = 8;  // pages, for each that becomes free in one piece
-constexpr std::uint64_t free_run_rest = 20;    // times as long as it took
+constexpr std::uint64_t moved_for_little = 12;  // pages, for each that becomes free in one piece
+constexpr std::uint64_t free_run_rest = 20;     // times as long as it took
 
 std::uint64_t pack(const room_request& r) noexcept {
   const std::uint64_t runtime = r.runtime != nullptr ? r.runtime->index() + std::uint64_t{1} : 0;
@@ -40,6 +40,8 @@ void compaction::withdraw(const room_request& r) noexcept {
 }
 
 bool compaction::step() noexcept {
+  if (const std::uint64_t seen = wanted_.load(order::relaxed); seen == 0 || (seen & free_run_bit && is_resting()))
+    return false;
   const std::uint64_t wanted = wanted_.exchange(0, order::acq_rel);
   if (wanted == 0) return false;
   const scheduler_state::reading inside(state_);
@@ -55,9 +57,10 @@ bool compaction::step() noexcept {
   return make_room(r, effort::all_it_takes);
 }
 
+bool compaction::is_resting() const noexcept { return state_.now_ns() < free_run_not_before_ns_; }
+
 bool compaction::make_free_run(std::uint32_t pages, effort most) noexcept {
   const std::uint64_t began_ns = state_.now_ns();
-  if (began_ns < free_run_not_before_ns_) return false;
   room_request r{.pages = pages,
                  .cause = eviction_cause::compaction,
                  .from = room_request::victims::nobody,
@@ -108,7 +111,7 @@ bool compaction::slide(const std::vector<span_of_pages>& spans, const window& w,
     const bool movable = spans[i].what == kind::movable;
     if (movable && h.run.count == 0) continue;
     if (!(movable ? move_down(h, spans[i]) : widen(h, spans[i], r))) break;
-    changed = true;
+    changed = changed || spans[i].what != kind::free;
   }
   (void)state_.arena().give(h.run, h.fences);
   return changed;
@@ -119,13 +122,17 @@ bool compaction::gather(const std::vector<span_of_pages>& spans, const room_requ
   std::uint64_t gathered = 0;
   for (std::size_t first = 0; first < spans.size() && gathered < r.pages; ++first) {
     bool worth_it = false;
+    std::uint64_t available = 0;
     std::size_t end = first;
     for (; end < spans.size() && spans[end].what != kind::fixed; ++end) {
       const bool below_a_hole = end > first && spans[end].what == kind::movable && spans[end - 1].what == kind::free;
       worth_it = worth_it || below_a_hole || spans[end].what == kind::evictable;
-      if (spans[end].what != kind::movable) gathered += spans[end].run.count;
+      if (spans[end].what != kind::movable) available += spans[end].run.count;
     }
-    if (worth_it) changed |= slide(spans, {.first = first, .last = end - 1, .run = {}}, r);
+    if (worth_it) {
+      changed |= slide(spans, {.first = first, .last = end - 1, .run = {}}, r);
+      gathered += available;
+    }
     first = end;
   }
   return changed;

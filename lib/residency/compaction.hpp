@@ -47,6 +47,7 @@ class compaction {
   /// Pages held, right below the span that comes next.
   using hole = extent;
 
+  [[nodiscard]] bool is_resting() const noexcept;
   [[nodiscard]] bool make_free_run(std::uint32_t pages, effort most) noexcept;
   [[nodiscard]] bool make_room(const room_request& r, effort most) noexcept;
   [[nodiscard]] bool slide(const std::vector<span_of_pages>& spans, const window& w, const room_request& r) noexcept;

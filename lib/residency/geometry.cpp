@@ -24,13 +24,14 @@ void require(bool holds, fmt::format_string<Args...> text, Args&&... args) {
 /// The product of the small primes in `units`, up to `limit`: with so many pages, or a multiple, every simple part of
 /// the arena that is whole units is whole pages too.
 std::uint64_t simple_parts(std::uint64_t units, std::uint64_t limit) {
-  struct prime {
-    std::uint64_t value;
-    int most;
-  };
   std::uint64_t parts = 1;
-  for (auto [value, most] : {prime{2, 6}, prime{3, 3}, prime{5, 2}, prime{7, 1}, prime{11, 1}, prime{13, 1}})
-    for (; most > 0 && units % value == 0 && parts * value <= limit; --most, units /= value) parts *= value;
+  for (const std::uint64_t prime : {2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61})
+    for (int most = prime == 2   ? 6
+                    : prime == 3 ? 3
+                    : prime < 11 ? 2
+                                 : 1;
+         most > 0 && units % prime == 0 && parts * prime <= limit; --most, units /= prime)
+      parts *= prime;
   return parts;
 }
 
@@ -69,9 +70,11 @@ scheduler_options completed(scheduler_options o, const pinrail::device& on) {
     require(o.max_vram_budget / o.page_bytes <= most_pages, "{} in pages of {} are {} pages; at most {} are possible",
             format_bytes(o.max_vram_budget), format_bytes(o.page_bytes), o.max_vram_budget / o.page_bytes, most_pages);
   }
-  const std::uint64_t page_bytes = o.page_bytes != 0 ? o.page_bytes : least_page_bytes;
-  require(o.vram_budget >= page_bytes, "vram_budget is {}, less than one page of {}", format_bytes(o.vram_budget),
-          format_bytes(page_bytes));
+  const std::uint64_t least = o.page_bytes != 0 ? o.page_bytes : least_page_bytes;
+  require(o.vram_budget >= least, "vram_budget is {}, less than one page of {}", format_bytes(o.vram_budget),
+          format_bytes(least));
+  require(geometry_of(o).budget_pages > 0, "vram_budget is {}, less than one page of {}", format_bytes(o.vram_budget),
+          format_bytes(geometry_of(o).arena.page_bytes()));
   require(o.guest_minimum_bytes < o.vram_budget, "guest_minimum_bytes is {}, not below the budget of {}",
           format_bytes(o.guest_minimum_bytes), format_bytes(o.vram_budget));
   require(o.chunk_bytes >= 4096 && o.chunk_bytes % 4096 == 0, "chunk_bytes is {}; a multiple of 4096 is needed",

@@ -30,9 +30,10 @@ struct load_job {
   std::uint32_t reading = 0;    ///< chunks in a reader task or waiting to be copied
   std::uint32_t submitted = 0;  ///< chunks whose copy is in the stream
   bool begun = false;           ///< the stream waits for what was in the room before
-  bool withdrawn = false;       ///< given up without a failure
-  failure why;                  ///< code none: no failure
-  ticket last;                  ///< of the last copy submitted
+  std::uint64_t taken_in_ns = 0;
+  bool withdrawn = false;  ///< given up without a failure
+  failure why;             ///< code none: no failure
+  ticket last;             ///< of the last copy submitted
 
   [[nodiscard]] bool failed() const noexcept { return why.code != errc::none; }
 };

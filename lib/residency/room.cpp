@@ -56,10 +56,11 @@ bool charge(scheduler_state& s, const room_request& request, const core::reserva
   return true;
 }
 
-/// What two runs that overlap have in common.
+/// What two runs that overlap have in common. (They do: a window has no span that it doesn't need.)
 page_run common(page_run a, page_run b) noexcept {
   const std::uint32_t first = std::max(a.first, b.first);
-  return {first, std::min(a.end(), b.end()) - first};
+  const std::uint32_t end = std::min(a.end(), b.end());
+  return {first, end - std::min(first, end)};
 }
 
 /// One span of a window, evicted or taken: then it belongs to `held`, which it follows.
@@ -95,8 +96,9 @@ bool take_window(scheduler_state& s, const room_request& request, const std::vec
     free_pages(s, held);
     return false;
   }
-  out = held;
-  trim(s, out, w.run.count);
+  free_pages(s, {{held.run.first, w.run.first - held.run.first}, held.fences});
+  free_pages(s, {{w.run.end(), held.run.end() - w.run.end()}, held.fences});
+  out = {w.run, held.fences};
   return true;
 }
 

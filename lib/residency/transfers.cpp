@@ -193,6 +193,7 @@ void transfers::prepare(load_job& job) noexcept {
   sources::source& source = job.runtime->source();
   job.issued = job.reading = job.submitted = 0;
   job.begun = job.withdrawn = false;
+  job.taken_in_ns = state_.now_ns();
   job.why = {};
   job.last = {};
   // A simulated device has no bytes: nothing is read, any address will do, and only the time of the copy passes.
@@ -322,8 +323,9 @@ bool transfers::is_awaited(const load_job& job) noexcept {
 /// not stale: it has the time of a pass.
 bool transfers::is_stale(const load_job& job) const noexcept {
   const auto& blocks = job.runtime->blocks();
-  return job.issued == 0 && blocks.live_passes().live() == 0 &&
-         state_.now_ns() > blocks.idle_since_ns() + blocks.size() * blocks.pace_ns() &&
+  const std::uint64_t pass_ns = blocks.size() * blocks.pace_ns();
+  return job.issued == 0 && pass_ns != 0 && blocks.live_passes().live() == 0 &&
+         state_.now_ns() > std::max(blocks.idle_since_ns(), job.taken_in_ns) + pass_ns &&
          std::none_of(active_.begin(), active_.end(),
                       [&](const load_job* other) { return other->runtime == job.runtime && is_awaited(*other); });
 }
@@ -532,7 +534,7 @@ void transfers::give_up(load_job& job) noexcept {
       std::uint64_t{static_cast<std::uint8_t>(job.why.code)} << 32 | static_cast<std::uint32_t>(job.why.native_code),
       order::release);
   extra.job.store(nullptr, order::release);
-  state_.trace(trace_kind::load_failed, &r, job.position);
+  state_.trace(trace_kind::load_failed, &r, job.position, 0, 0, job.failed() ? "" : "withdrawn");
   if (job.failed() && job.why.code != errc::closed)
     state_.keep_error(log_level::warning, say("loading block {} of {} failed: {} (native code {})", job.position,
                                               r.name(), to_string(job.why.code), job.why.native_code));

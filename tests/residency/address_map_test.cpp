@@ -35,6 +35,15 @@ TEST(cheapest_window, of_equals_leaves_the_longest_free_run) {
   EXPECT_EQ(above->run, (page_run{9, 7})) << "right below it";
 }
 
+TEST(cheapest_window, has_no_span_that_it_does_not_need) {
+  auto spans = spans_of({{'x', 1}, {'e', 100}, {'f', 5}, {'e', 1}, {'x', 1}});
+  spans[3].cost = 0;  // an idle block beside a live one: next to nothing
+  const auto w = cheapest_window(spans, 98);
+  ASSERT_TRUE(w);
+  EXPECT_EQ(w->first, 1u);
+  EXPECT_EQ(w->last, 1u);
+}
+
 TEST(cheapest_window, never_crosses_what_stays) {
   EXPECT_FALSE(cheapest_window(spans_of({{'f', 4}, {'x', 1}, {'e', 4}, {'m', 1}, {'f', 4}}), 5));
 }

@@ -142,6 +142,43 @@ TEST_F(fragmentation, dirty_neighbours_are_written_back_for_a_larger_block) {
   EXPECT_GE(dirty.handle.statistics().written_back, 6u);
 }
 
+// Between two that are kept: a hole of two pages, and two blocks of four. For seven pages both go, and the page that is
+// left over joins the hole.
+TEST(fragmentation_by_page, what_is_left_over_of_a_window_stays_in_one_piece) {
+  rig r{{.vram_budget = 12 * rig::page_bytes, .high_watermark = 1}};
+  auto kept = r.add("kept", 2, rig::page_bytes);
+  auto gone = r.add("gone", 1, 2 * rig::page_bytes);
+  auto four = r.add("four", 2, 4 * rig::page_bytes);
+  auto seven = r.add("seven", 1, 7 * rig::page_bytes);
+  r.run(kept, {0});
+  r.run(gone, {0});
+  r.run(four, {0, 1}, {.prefetch_blocks = 0});
+  r.run(kept, {1});
+  auto guard = kept.handle.keep_resident();
+  r.sched().remove_runtime(gone.handle);
+  r.run(seven, {0});
+  EXPECT_TRUE(seven.handle.is_resident(0));
+  EXPECT_EQ(r.sched().statistics().largest_free_bytes, 3 * rig::page_bytes);
+  EXPECT_EQ(r.sched().statistics().used_bytes, 9 * rig::page_bytes);
+}
+
+// The transfer thread rests between two looks at all of memory. What is asked for meanwhile is not forgotten: memory
+// goes on being put together, a longer piece each time, as long as that is cheap.
+TEST(fragmentation_by_page, is_mended_while_nobody_asks_again) {
+  rig r{{.vram_budget = 64 * rig::page_bytes, .high_watermark = 1}};
+  auto odd = r.add("odd", 32, rig::page_bytes);
+  auto even = r.add("even", 32, rig::page_bytes);
+  for (block_index b = 0; b < 32; ++b) {
+    r.run(odd, {b}, {.prefetch_blocks = 0});
+    r.run(even, {b}, {.prefetch_blocks = 0});
+  }
+  r.sched().remove_runtime(even.handle);
+  auto two = r.add("two", 1, 2 * rig::page_bytes);
+  r.run(two, {0});
+  EXPECT_TRUE(eventually([&] { return r.sched().statistics().largest_free_bytes >= 16 * rig::page_bytes; }));
+  EXPECT_GE(odd.handle.statistics().resident_blocks, 30u) << "none went but those in whose place the two pages are";
+}
+
 TEST_F(fragmentation, eight_threads_mix_sizes_under_pressure) {
   auto odd = r.add("odd", {5000, 3 * unit, unit / 2, 2 * unit + 1, unit, 4 * unit, 7000, unit});
   auto guard = odd.handle.protect_blocks({2, 6});
@@ -232,6 +269,41 @@ TEST_F(models_in_turn, never_wait_for_moves_of_blocks_in_use) {
   s.synchronize();
   // 1.07 with moves or without; 1.09 with moves of blocks in use.
   EXPECT_LT(static_cast<double>(dev->now_ns()), 1.08 * static_cast<double>(kernels * short_kernel_ns));
+}
+
+// A live block makes room, and a hole and an idle block are beside it. Neither is needed, and both stay as they are.
+TEST_F(simulated_fragmentation, a_window_takes_nothing_that_it_does_not_need) {
+  constexpr std::uint64_t page = 4_KiB;
+  scheduler sched(*dev, {.vram_budget = 108 * page, .high_watermark = 1, .paced_plans = false, .page_bytes = page});
+  const auto load = [&](const runtime& r) {
+    auto pass = r.managed_forward(s, {.prefetch_blocks = 0});
+    pass.use(0).end();
+  };
+  runtime low = add(sched, "low", 1, page);
+  runtime live = add(sched, "live", 1, 100 * page);
+  runtime hole = add(sched, "hole", 1, 5 * page);
+  runtime idle = add(sched, "idle", 1, page);
+  runtime high = add(sched, "high", 1, page);
+  runtime large = add(sched, "large", 1, 98 * page);
+  load(low);
+  {
+    auto pass = live.managed_forward(s, {.prefetch_blocks = 0});
+    pass.use(0).end();
+    for (const runtime* r : {&hole, &idle, &high}) load(*r);
+    sched.synchronize();
+    const auto keep_low = low.keep_resident();
+    const auto keep_high = high.keep_resident();
+    sched.remove_runtime(hole);
+    load(large);
+    EXPECT_TRUE(idle.is_resident(0));
+    EXPECT_EQ(sched.statistics().used_bytes, 101 * page);
+  }
+  for (runtime* r : {&low, &live, &idle, &high, &large}) sched.remove_runtime(*r);
+  s.synchronize();
+  EXPECT_EQ(sched.statistics().used_bytes, 0u);
+  const runtime all = add(sched, "all", 1, 108 * page);
+  load(all);
+  EXPECT_TRUE(all.is_resident(0));
 }
 
 // Idle blocks lie between slots that are always busy: they go, and what is free around them moves to where it helps.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "pinrail/error.hpp"
 #include "pinrail/units.hpp"
 
 namespace pinrail::residency {
@@ -30,6 +31,13 @@ TEST(geometry, pages_are_few_enough_to_search_and_small_enough_to_waste_little) 
     EXPECT_LE(g.arena.page_bytes(), 2_MiB) << budget;
     EXPECT_LT(budget - g.arena.total_bytes(), core::page_grid::unit_bytes) << "nothing to speak of is left out";
   }
+}
+
+TEST(geometry, a_budget_of_less_than_a_page_is_refused) {
+  const auto dev = open_device("simulated:vram=24GiB");
+  EXPECT_THROW((void)completed({.vram_budget = 400_KiB, .max_vram_budget = 24_GiB}, *dev), error);
+  EXPECT_NO_THROW((void)completed({.vram_budget = 1_MiB, .max_vram_budget = 24_GiB}, *dev));
+  EXPECT_THROW((void)completed({.vram_budget = 4096, .max_vram_budget = 8191}, *dev), error);
 }
 
 TEST(geometry, a_given_page_is_taken_as_it_is) {
