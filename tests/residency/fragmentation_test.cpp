@@ -158,8 +158,8 @@ TEST(fragmentation_by_page, what_is_left_over_of_a_window_stays_in_one_piece) {
   r.sched().remove_runtime(gone.handle);
   r.run(seven, {0});
   EXPECT_TRUE(seven.handle.is_resident(0));
+  EXPECT_TRUE(eventually([&] { return r.sched().statistics().used_bytes == 9 * rig::page_bytes; }));
   EXPECT_EQ(r.sched().statistics().largest_free_bytes, 3 * rig::page_bytes);
-  EXPECT_EQ(r.sched().statistics().used_bytes, 9 * rig::page_bytes);
 }
 
 // The transfer thread rests between two looks at all of memory. What is asked for meanwhile is not forgotten: memory
