@@ -67,18 +67,18 @@ bool arena::admit(page_run run, extent& out) noexcept {
     map_.give(run);
     return false;
   }
-  out.run = run;
-  out.fences.clear();
+  fence_set collected;  // `out` is written by a take that succeeds only: callers give back what they find in it
   for (std::uint32_t p = run.first; draining > 0 && p < run.end(); ++p) {
     const ticket t(fences_[p].load(order::relaxed));
     if (!t) continue;
-    if (absorb(out.fences, t)) continue;
+    if (absorb(collected, t)) continue;
     budget_.give(run.count - draining);
     map_.give(run);
     return false;
   }
   for (std::uint32_t p = run.first; draining > 0 && p < run.end(); ++p) fences_[p].store(0, order::relaxed);
   if (draining > 0) draining_.fetch_sub(draining, order::relaxed);
+  out = {run, collected};
   return true;
 }
 
@@ -129,6 +129,11 @@ void arena::move_down(extent& held) noexcept {
   const std::uint32_t count = std::min(held.run.first - first, held.run.count);
   extent below;
   if (count == 0 || !take_exact({first, count}, below)) return;
+  if (count == held.run.count) {  // none of its old pages are kept
+    (void)give(held.run, held.fences);
+    held = below;
+    return;
+  }
   for (const ticket t : below.fences.view()) {
     if (absorb(held.fences, t)) continue;
     (void)give(below.run, below.fences);

@@ -17,6 +17,7 @@ constexpr std::uint64_t all_it_takes_bit = std::uint64_t{1} << 62;
 /// Copies within the device are some twenty times as fast as those to it, and read and write the memory kernels use.
 constexpr std::uint64_t moved_for_little = 12;  // pages, for each that becomes free in one piece
 constexpr std::uint64_t free_run_rest = 20;     // times as long as it took
+constexpr std::uint64_t longest_rest_ns = 200'000'000;
 
 std::uint64_t pack(const room_request& r) noexcept {
   const std::uint64_t runtime = r.runtime != nullptr ? r.runtime->index() + std::uint64_t{1} : 0;
@@ -71,7 +72,7 @@ bool compaction::make_free_run(std::uint32_t pages, effort most) noexcept {
     made = make_room(r, most);
   }
   const std::uint64_t ended_ns = state_.now_ns();
-  free_run_not_before_ns_ = ended_ns + free_run_rest * (ended_ns - began_ns);
+  free_run_not_before_ns_ = ended_ns + std::min(free_run_rest * (ended_ns - began_ns), longest_rest_ns);
   if (made && most == effort::little) request_free_run(2 * pages, most);  // there will be more such loads
   return made;
 }
@@ -143,7 +144,7 @@ bool compaction::widen(hole& h, const span_of_pages& span, const room_request& r
   if (span.what == kind::free) {
     if (!state_.arena().take_exact(span.run, part)) return false;
   } else {
-    runtime_state* owner = state_.runtime_at(span.runtime);
+    runtime_state* owner = state_.runtime_at(span.runtime, span.position);
     if (owner == nullptr || !evict_block(state_, *owner, span.position, r.relation_to(*owner), r.cause, part))
       return false;
   }
@@ -158,7 +159,7 @@ bool compaction::widen(hole& h, const span_of_pages& span, const room_request& r
 }
 
 bool compaction::move_down(hole& h, const span_of_pages& span) noexcept {
-  runtime_state* r = state_.runtime_at(span.runtime);
+  runtime_state* r = state_.runtime_at(span.runtime, span.position);
   if (r == nullptr || span.run.first != h.run.end() || !r->at(span.position).word.begin_move()) return false;
   const page_run from = r->at(span.position).run();
   if (from != span.run) {  // it was evicted and loaded elsewhere since the snapshot
@@ -215,7 +216,7 @@ bool compaction::relocate(const std::vector<span_of_pages>& spans, const room_re
 
 bool compaction::relocate_one(const std::vector<span_of_pages>& spans, const span_of_pages& span, const window& stretch,
                               const room_request& r) noexcept {
-  runtime_state* owner = state_.runtime_at(span.runtime);
+  runtime_state* owner = state_.runtime_at(span.runtime, span.position);
   if (owner == nullptr) return false;
   for (const span_of_pages& s : spans) {
     const bool outside = s.run.end() <= stretch.run.first || s.run.first >= stretch.run.end();

@@ -1,13 +1,16 @@
 // Compaction, against fragmentation: blocks that are not in use are moved by device-to-device copies until there is
 // contiguous room. For a demand load that found none it is the last resort, and protected and reserved blocks move too:
-// their bytes stay. For loads to come (`request_free_run`) it is done where blocks were evicted although as much was free.
+// their bytes stay. For loads to come (`request_free_run`) it is done where blocks were evicted although as much was
+// free.
 //
 //   slide     in a stretch without blocks in use: evictable blocks go, the others move towards its low end, each
 //             into the hole before it, and the holes add up. A move by less than the block's length goes in
 //             pieces of the hole's size, in order on one stream, so that no copy overlaps itself.
 //   relocate  where no stretch has enough free pages: movable blocks leave the best one for holes elsewhere.
-//   gather    for loads to come, where neither works: in each stretch the holes become one at its high end. Stretches lie
-//             between blocks in use, slots mostly; those slide down over the hole (loads.cpp), and it joins the next one.
+//   gather    for loads to come, where neither works: in each stretch the holes become one at its high end. Stretches
+//   lie
+//             between blocks in use, slots mostly; those slide down over the hole (loads.cpp), and it joins the next
+//             one.
 //
 // Where neither is possible, dirty blocks are written back: clean ones can move.
 //
@@ -36,9 +39,9 @@ class compaction {
     little,        ///< blocks that may never be needed again had to go: worth moving some times their bytes, not more
     all_it_takes,  ///< blocks that are needed in every pass had to go
   };
-  /// Any thread. Moves blocks together until so many free pages are in one piece. Blocks of idle runtimes go for it only
-  /// by all it takes, and where not so much is free. Nobody waits for it, so it gives way to requests, and takes at most
-  /// a twentieth of the transfer thread's time: it looks at all of memory.
+  /// Any thread. Moves blocks together until so many free pages are in one piece. Blocks of idle runtimes go for it
+  /// only by all it takes, and where nothing else helps. Nobody waits for it, so it gives way to requests, and takes at
+  /// most a twentieth of the transfer thread's time: it looks at all of memory.
   void request_free_run(std::uint32_t pages, effort most) noexcept;
   /// Who asked needs it no more.
   void withdraw(const room_request& r) noexcept;

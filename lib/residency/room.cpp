@@ -70,7 +70,7 @@ bool take_span(scheduler_state& s, const room_request& request, const span_of_pa
   if (span.what == span_of_pages::kind::free) {
     if (!s.arena().take_exact(inside, part)) return false;
   } else {
-    runtime_state* r = s.runtime_at(span.runtime);
+    runtime_state* r = s.runtime_at(span.runtime, span.position);
     if (r == nullptr || !evict_block(s, *r, span.position, request.relation_to(*r), request.cause, part)) return false;
   }
   bool fits = part.run == inside;  // else the block has moved since
@@ -151,7 +151,7 @@ window_end evict_window_in(scheduler_state& s, const room_request& request, page
 
 /// What lies around a victim that alone is too small; nothing if its runtime is gone.
 page_run around(const scheduler_state& s, const room_request& request, const core::victim& v) noexcept {
-  const runtime_state* r = s.runtime_at(v.runtime);
+  const runtime_state* r = s.runtime_at(v.runtime, v.position);
   if (r == nullptr) return {};
   const std::uint32_t at = r->blocks().at(v.position).run().first;
   const std::uint64_t reach = std::uint64_t{neighbourhood} * request.pages;

@@ -102,6 +102,12 @@ class scheduler_state : public std::enable_shared_from_this<scheduler_state> {
   [[nodiscard]] runtime_state* runtime_at(std::uint32_t index) const noexcept {
     return runtimes_[index].load(core::order::acquire);
   }
+  /// Whose block was seen there; null if it is gone. An index is given away again at once, so it may be another runtime
+  /// by now, but one that has such a block: then whoever claims it finds another word, or other pages, than it saw.
+  [[nodiscard]] runtime_state* runtime_at(std::uint32_t index, std::uint32_t position) const noexcept {
+    runtime_state* r = runtime_at(index);
+    return r != nullptr && position < r->blocks().size() ? r : nullptr;
+  }
   std::shared_ptr<runtime_state> add_runtime(std::string name, model blocks);
   void remove_runtime(runtime_state& r);
   /// Frees what was retired and is no longer read. Throws std::bad_alloc.

@@ -50,8 +50,8 @@ class snapshot_taker {
   span_of_pages held_at(std::uint32_t page) noexcept {
     const span_of_pages unknown{.run = {page, 1}};
     const auto owner = state_.arena().owner(page);
-    runtime_state* r = owner ? state_.runtime_at(owner->runtime) : nullptr;
-    if (r == nullptr || owner->position >= r->blocks().size()) return unknown;
+    runtime_state* r = owner ? state_.runtime_at(owner->runtime, owner->position) : nullptr;
+    if (r == nullptr) return unknown;
     const auto& block = r->at(owner->position);
     const core::block_bits word = block.word.load();
     const page_run run = block.run();

@@ -586,7 +586,7 @@ void transfers::trim_to_watermark() noexcept {
   if (!needed || static_cast<double>(loose) <= options.high_watermark * headroom) return;
   while (static_cast<double>(loose) > options.low_watermark * headroom) {
     const auto v = choose_victim(state_, {.pages = 1, .demand = false, .cause = eviction_cause::watermark});
-    runtime_state* r = v && v->worth.idle ? state_.runtime_at(v->runtime) : nullptr;
+    runtime_state* r = v && v->worth.idle ? state_.runtime_at(v->runtime, v->position) : nullptr;
     if (r == nullptr || state_.read(*r).confined()) return;
     if (!evict_and_free(state_, *r, v->position, eviction_cause::watermark)) return;
     loose -= std::min(loose, v->pages);

@@ -30,12 +30,13 @@ std::optional<core::victim> choose_victim(scheduler_state& s, const room_request
   const auto& dirty = best.best_dirty();
   const auto& clean = best.best();
   if (dirty && (request.write_back || !clean || clean->worth < dirty->worth))
-    if (runtime_state* r = s.runtime_at(dirty->runtime)) s.moves().request_write_back(*r, dirty->position);
+    if (runtime_state* r = s.runtime_at(dirty->runtime, dirty->position))
+      s.moves().request_write_back(*r, dirty->position);
   return best.best();
 }
 
 bool evict_chosen(scheduler_state& s, const room_request& request, const core::victim& v, extent& out) noexcept {
-  runtime_state* r = s.runtime_at(v.runtime);
+  runtime_state* r = s.runtime_at(v.runtime, v.position);
   return r != nullptr && evict_block(s, *r, v.position, request.relation_to(*r), request.cause, out);
 }
 

@@ -179,6 +179,39 @@ TEST(fragmentation_by_page, is_mended_while_nobody_asks_again) {
   EXPECT_GE(odd.handle.statistics().resident_blocks, 30u) << "none went but those in whose place the two pages are";
 }
 
+// Thirty streams' kernels still use the free pages, more than a load keeps apart, and the device refuses to join them.
+TEST(fragmentation_by_page, a_load_that_could_not_wait_for_free_pages_gives_none_back_that_it_never_had) {
+  constexpr std::uint32_t pages = 30;
+  rig r{{.vram_budget = pages * rig::page_bytes, .high_watermark = 1}};
+  auto small = r.add("small", pages, rig::page_bytes);
+  auto large = r.add("large", 1, pages * rig::page_bytes);
+  gate held;
+  std::vector<stream> streams;
+  for (block_index b = 0; b < pages; ++b) {
+    streams.push_back(r.device().create_stream());
+    auto pass = small.handle.managed_forward(streams.back(), {.prefetch_blocks = 0});
+    const auto used = pass.use(b);
+    held.hold(streams.back());
+    r.check(used, small, streams.back());
+  }
+  r.sched().remove_runtime(small.handle);
+  for (std::uint64_t i = 0; i < 2000; ++i)
+    emulated::inject(r.device(), {.where = emulated::call::wait_event, .after = i});
+  const stream s = r.device().create_stream();
+  {
+    auto pass = large.handle.managed_forward(s, {.prefetch_blocks = 0, .load_deadline = std::chrono::milliseconds(20)});
+    EXPECT_EQ(pass.try_use(0).code(), errc::no_victim);
+  }
+  emulated::clear_faults(r.device());
+  EXPECT_EQ(large.handle.statistics().resident_bytes, 0u);
+  EXPECT_EQ(r.sched().statistics().used_bytes, pages * rig::page_bytes);
+  held.open();
+  r.run(large);
+  for (const stream& used : streams) used.synchronize();
+  EXPECT_NO_THROW(r.sched().remove_runtime(large.handle));
+  EXPECT_TRUE(eventually([&] { return r.sched().statistics().used_bytes == 0; }));
+}
+
 TEST_F(fragmentation, eight_threads_mix_sizes_under_pressure) {
   auto odd = r.add("odd", {5000, 3 * unit, unit / 2, 2 * unit + 1, unit, 4 * unit, 7000, unit});
   auto guard = odd.handle.protect_blocks({2, 6});
@@ -269,6 +302,40 @@ TEST_F(models_in_turn, never_wait_for_moves_of_blocks_in_use) {
   s.synchronize();
   // 1.07 with moves or without; 1.09 with moves of blocks in use.
   EXPECT_LT(static_cast<double>(dev->now_ns()), 1.08 * static_cast<double>(kernels * short_kernel_ns));
+}
+
+// Between a look at memory and a claim a runtime may go, and one with fewer blocks get its index.
+TEST_F(simulated_fragmentation, a_runtime_that_is_replaced_by_a_smaller_one_is_not_asked_for_blocks_it_never_had) {
+  constexpr std::uint64_t page = 4_KiB;
+  constexpr std::uint32_t many = 4000;
+  std::function<void()> replace;
+  scheduler sched(*dev, {.vram_budget = (many + 1) * page,
+                         .high_watermark = 1,
+                         .page_bytes = page,
+                         .log = [&](log_level, std::string_view text) {
+                           if (text.find("extreme") != text.npos && replace) std::exchange(replace, nullptr)();
+                         }});
+  const runtime reserved = add(sched, "reserved", 1, page);
+  runtime leaves = add(sched, "leaves", many, page);
+  const runtime large = add(sched, "large", 1, (many + 1) * page);
+  runtime comes;
+  {
+    auto pass = reserved.managed_forward(s, {.prefetch_blocks = 0});
+    pass.use(0).end();
+  }
+  const auto reservation = reserved.reserve_for_resident({.priority = priority::secondary, .bytes = page});
+  walk(leaves, 1);
+  sched.synchronize();
+  s.synchronize();
+  replace = [&] {  // in the middle of a window of all blocks
+    sched.remove_runtime(leaves);
+    comes = add(sched, "comes", 1, page);
+  };
+  auto pass = large.managed_forward(s, {.prefetch_blocks = 0});
+  pass.use(0).end();
+  EXPECT_EQ(replace, nullptr);
+  EXPECT_FALSE(comes.is_resident(0));
+  EXPECT_EQ(sched.statistics().used_bytes, sched.statistics().budget_bytes);
 }
 
 // A live block makes room, and a hole and an idle block are beside it. Neither is needed, and both stay as they are.
