@@ -17,7 +17,6 @@ constexpr std::uint64_t all_it_takes_bit = std::uint64_t{1} << 62;
 /// Copies within the device are some twenty times as fast as those to it, and read and write the memory kernels use.
 constexpr std::uint64_t moved_for_little = 12;  // pages, for each that becomes free in one piece
 constexpr std::uint64_t free_run_rest = 20;     // times as long as it took
-constexpr std::uint64_t longest_rest_ns = 200'000'000;
 
 std::uint64_t pack(const room_request& r) noexcept {
   const std::uint64_t runtime = r.runtime != nullptr ? r.runtime->index() + std::uint64_t{1} : 0;
@@ -72,7 +71,7 @@ bool compaction::make_free_run(std::uint32_t pages, effort most) noexcept {
     made = make_room(r, most);
   }
   const std::uint64_t ended_ns = state_.now_ns();
-  free_run_not_before_ns_ = ended_ns + std::min(free_run_rest * (ended_ns - began_ns), longest_rest_ns);
+  free_run_not_before_ns_ = ended_ns + free_run_rest * (ended_ns - began_ns);
   if (made && most == effort::little) request_free_run(2 * pages, most);  // there will be more such loads
   return made;
 }
