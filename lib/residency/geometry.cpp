@@ -24,14 +24,13 @@ void require(bool holds, fmt::format_string<Args...> text, Args&&... args) {
 /// The product of the small primes in `units`, up to `limit`: with so many pages, or a multiple, every simple part of
 /// the arena that is whole units is whole pages too.
 std::uint64_t simple_parts(std::uint64_t units, std::uint64_t limit) {
+  const auto most_of = [](std::uint64_t prime) { return prime == 2 ? 6 : prime == 3 ? 3 : prime < 11 ? 2 : 1; };
   std::uint64_t parts = 1;
   for (const std::uint64_t prime : {2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61})
-    for (int most = prime == 2   ? 6
-                    : prime == 3 ? 3
-                    : prime < 11 ? 2
-                                 : 1;
-         most > 0 && units % prime == 0 && parts * prime <= limit; --most, units /= prime)
+    for (int left = most_of(prime); left > 0 && units % prime == 0 && parts * prime <= limit; --left) {
       parts *= prime;
+      units /= prime;
+    }
   return parts;
 }
 
