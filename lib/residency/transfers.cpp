@@ -302,8 +302,10 @@ bool transfers::issue() noexcept {
         job->withdrawn = did = true;
         continue;
       }
-      if (!job->begun && stopping_.load(order::acquire) != 0) {
-        fail(*job, {.code = errc::closed});
+      // After a loss nobody knows when the copies out of slabs have ended (`retire_copies`): nothing is read into them.
+      const bool lost = state_.device_lost();
+      if (lost || (!job->begun && stopping_.load(order::acquire) != 0)) {
+        fail(*job, lost ? state_.why_halted() : failure{.code = errc::closed});
         did = true;
         continue;
       }
