@@ -5,7 +5,6 @@
 // a whole number of pages, whatever their size, and so many fit.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 

@@ -41,7 +41,6 @@ template <class Counts, class Barrier, class Cost, class Merit>
 std::optional<window> sweep(const std::vector<span_of_pages>& spans, std::uint32_t pages, Counts&& counts,
                             Barrier&& barrier, Cost&& cost, Merit&& merit) {
   std::optional<window> best;
-  double best_cost = 0;
   std::uint64_t best_merit = 0;
   std::size_t first = 0;
   std::uint64_t have = 0;
@@ -62,9 +61,8 @@ std::optional<window> sweep(const std::vector<span_of_pages>& spans, std::uint32
     }
     if (have < pages || have - counts(spans[last]) >= pages) continue;  // as `first`, `last` is needed
     const std::uint64_t mine = merit(first, last, have - pages);
-    if (best && (sum > best_cost || (sum == best_cost && mine <= best_merit))) continue;
-    best = window{.first = first, .last = last, .run = {}};
-    best_cost = sum;
+    if (best && (sum > best->cost || (sum == best->cost && mine <= best_merit))) continue;
+    best = window{.first = first, .last = last, .run = {}, .cost = sum};
     best_merit = mine;
   }
   return best;
@@ -90,10 +88,7 @@ std::optional<window> cheapest_slide(const std::vector<span_of_pages>& spans, st
       [](const span_of_pages& s) { return s.what == kind::fixed; },
       [](const span_of_pages& s) { return s.what == kind::movable ? static_cast<double>(s.run.count) : 0.0; },
       [](std::size_t, std::size_t, std::uint64_t over) { return ~over; });
-  if (!found) return found;
-  found->run = {spans[found->first].run.first, spans[found->last].run.end() - spans[found->first].run.first};
-  for (std::size_t i = found->first; i <= found->last; ++i)
-    if (spans[i].what == kind::movable) found->moved_pages += spans[i].run.count;
+  if (found) found->run = {spans[found->first].run.first, spans[found->last].run.end() - spans[found->first].run.first};
   return found;
 }
 

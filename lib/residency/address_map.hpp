@@ -34,7 +34,7 @@ struct window {
   std::size_t first = 0;
   std::size_t last = 0;
   page_run run;
-  std::uint64_t moved_pages = 0;  ///< for a slide: of what stays in it
+  double cost = 0;  ///< of what is evicted; of a slide, the pages that move
 };
 
 /// The cheapest window of `pages` contiguous pages made of free and evictable spans; none if there is none.

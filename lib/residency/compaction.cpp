@@ -15,8 +15,8 @@ namespace {
 constexpr std::uint64_t free_run_bit = std::uint64_t{1} << 63;
 constexpr std::uint64_t all_it_takes_bit = std::uint64_t{1} << 62;
 /// Copies within the device are some twenty times as fast as those to it, and read and write the memory kernels use.
-constexpr std::uint64_t moved_for_little = 12;  // pages, for each that becomes free in one piece
-constexpr std::uint64_t free_run_rest = 20;     // times as long as it took
+constexpr double moved_for_little = 12;      // pages, for each that becomes free in one piece
+constexpr std::uint64_t free_run_rest = 20;  // times as long as it took
 
 std::uint64_t pack(const room_request& r) noexcept {
   const std::uint64_t runtime = r.runtime != nullptr ? r.runtime->index() + std::uint64_t{1} : 0;
@@ -84,7 +84,7 @@ bool compaction::make_room(const room_request& r, effort most) noexcept {
     if (s.what == kind::free || s.what == kind::evictable) available += s.run.count;
   if (available < r.pages) return false;  // not for want of contiguous memory
   const auto w = cheapest_slide(spans, r.pages);
-  if (w && most == effort::little && w->moved_pages > moved_for_little * r.pages) return false;
+  if (w && most == effort::little && w->cost > moved_for_little * r.pages) return false;
   bool changed = w ? slide(spans, *w, r) : relocate(spans, r);
   if (!changed && most == effort::all_it_takes && r.from != room_request::victims::anyone) changed = gather(spans, r);
   if (changed) {
@@ -130,7 +130,7 @@ bool compaction::gather(const std::vector<span_of_pages>& spans, const room_requ
       if (spans[end].what != kind::movable) available += spans[end].run.count;
     }
     if (worth_it) {
-      changed |= slide(spans, {.first = first, .last = end - 1, .run = {}}, r);
+      changed |= slide(spans, {.first = first, .last = end - 1, .run = {}, .cost = 0}, r);
       gathered += available;
     }
     first = end;

@@ -7,10 +7,9 @@
 //             into the hole before it, and the holes add up. A move by less than the block's length goes in
 //             pieces of the hole's size, in order on one stream, so that no copy overlaps itself.
 //   relocate  where no stretch has enough free pages: movable blocks leave the best one for holes elsewhere.
-//   gather    for loads to come, where neither works: in each stretch the holes become one at its high end. Stretches
-//   lie
-//             between blocks in use, slots mostly; those slide down over the hole (loads.cpp), and it joins the next
-//             one.
+//   gather    for loads to come, where neither works: in each stretch the holes become one at its high end. What is
+//             between stretches is in use, slots mostly; those slide down over the hole (loads.cpp), and it joins the
+//             next one.
 //
 // Where neither is possible, dirty blocks are written back: clean ones can move.
 //

@@ -72,8 +72,9 @@ scheduler_options completed(scheduler_options o, const pinrail::device& on) {
   const std::uint64_t least = o.page_bytes != 0 ? o.page_bytes : least_page_bytes;
   require(o.vram_budget >= least, "vram_budget is {}, less than one page of {}", format_bytes(o.vram_budget),
           format_bytes(least));
-  require(geometry_of(o).budget_pages > 0, "vram_budget is {}, less than one page of {}", format_bytes(o.vram_budget),
-          format_bytes(geometry_of(o).arena.page_bytes()));
+  const geometry g = geometry_of(o);  // whose pages may be larger
+  require(g.budget_pages > 0, "vram_budget is {}, less than one page of {}", format_bytes(o.vram_budget),
+          format_bytes(g.arena.page_bytes()));
   require(o.guest_minimum_bytes < o.vram_budget, "guest_minimum_bytes is {}, not below the budget of {}",
           format_bytes(o.guest_minimum_bytes), format_bytes(o.vram_budget));
   require(o.chunk_bytes >= 4096 && o.chunk_bytes % 4096 == 0, "chunk_bytes is {}; a multiple of 4096 is needed",

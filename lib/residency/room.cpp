@@ -8,6 +8,8 @@
 namespace pinrail::residency {
 namespace {
 
+using effort = compaction::effort;
+
 constexpr int window_attempts = 4;
 constexpr std::uint64_t most_blocks_searched = 4096;
 constexpr std::uint32_t neighbourhood = 64;  // to either side, in sizes of the request
@@ -126,8 +128,6 @@ bool budget_for_window(scheduler_state& s, const room_request& request, const st
   }
   return false;
 }
-
-using effort = compaction::effort;
 
 /// Then blocks that will be needed soon go, where idle or free memory may only not be in one piece: `request_free_run`
 /// sees to it, so that the loads that follow find it so.

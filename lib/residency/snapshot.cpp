@@ -70,8 +70,8 @@ class snapshot_taker {
   [[nodiscard]] bool is_quiet(const core::block<native_atomics>& block) const noexcept {
     fence_set uses;
     read_fences(block, uses);
-    const auto done = [this](ticket t) { return state_.timeline().is_complete(t); };
-    return std::all_of(uses.view().begin(), uses.view().end(), done);
+    uses.prune([this](ticket t) { return state_.timeline().is_complete(t); });
+    return uses.empty();
   }
 
   void judge(runtime_state& r, span_of_pages& span) noexcept {

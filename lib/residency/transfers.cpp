@@ -293,6 +293,8 @@ bool transfers::submit_read_chunks() noexcept {
 bool transfers::issue() noexcept {
   bool did = false;
   bool someone_waits = false;
+  // After a loss nobody knows when the copies out of slabs have ended (`retire_copies`): nothing is read into them.
+  const bool lost = state_.device_lost();
   for (const bool demanded : {true, false}) {
     for (load_job* job : active_) {
       if (job->failed() || job->issued == job->chunks) continue;
@@ -302,8 +304,6 @@ bool transfers::issue() noexcept {
         job->withdrawn = did = true;
         continue;
       }
-      // After a loss nobody knows when the copies out of slabs have ended (`retire_copies`): nothing is read into them.
-      const bool lost = state_.device_lost();
       if (lost || (!job->begun && stopping_.load(order::acquire) != 0)) {
         fail(*job, lost ? state_.why_halted() : failure{.code = errc::closed});
         did = true;
@@ -491,7 +491,7 @@ bool transfers::end_jobs() noexcept {
   const scheduler_state::reading inside(state_);  // a runtime may be removed as soon as its last block is published
   const auto ended = [this](load_job* job) {
     const bool failed = (job->failed() && job->reading == 0) || job->withdrawn;
-    const bool loaded = !failed && !job->failed() && job->submitted == job->chunks;
+    const bool loaded = !job->failed() && job->submitted == job->chunks;
     if (failed) give_up(*job);
     if (loaded) publish(*job);
     return failed || loaded;
